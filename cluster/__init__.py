@@ -1,0 +1,1 @@
+"""Where a game day runs: cluster providers, and the embedded cluster itself."""

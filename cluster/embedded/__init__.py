@@ -1,0 +1,1 @@
+"""A Kubernetes cluster in one unprivileged process: API, controllers, scheduler, node agent, network."""

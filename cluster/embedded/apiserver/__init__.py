@@ -1,0 +1,1 @@
+"""The Kubernetes API: store, REST, watches, patches, discovery."""

@@ -1,0 +1,109 @@
+"""The API for components in the same process: the same Registry that HTTP requests go through, without the HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from cluster.embedded.apiserver import status
+from cluster.embedded.apiserver.registry import Registry
+from cluster.embedded.apiserver.selectors import field_selector, label_selector
+from cluster.embedded.client import ObjectList, PatchType, Propagation, WatchEvent
+from cluster.embedded.resources import Object, Resource
+from cluster.embedded.store import VersionGone
+
+
+class LocalClient:
+    """An `ApiClient` on a Registry."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def get(self, resource: Resource, name: str, namespace: str = "") -> Object:
+        return self._registry.get(resource, namespace, name)
+
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, labels: str = "", fields: str = ""
+    ) -> ObjectList:
+        by_label, by_field = label_selector(labels), field_selector(fields)
+        items = [o for o in self._registry.store.list(resource, namespace) if by_label(o) and by_field(o)]
+        return ObjectList(items, str(self._registry.store.version))
+
+    async def watch(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        resource_version: str,
+        labels: str = "",
+        fields: str = "",
+    ) -> AsyncIterator[WatchEvent]:
+        by_label, by_field = label_selector(labels), field_selector(fields)
+
+        def selected(obj: Object | None) -> bool:
+            return (
+                obj is not None
+                and (namespace is None or obj["metadata"].get("namespace") == namespace)
+                and by_label(obj)
+                and by_field(obj)
+            )
+
+        try:
+            async for change in self._registry.store.watch(resource, int(resource_version)):
+                was, now = selected(change.previous), change.type != "DELETED" and selected(change.object)
+                if was or now:
+                    kind = "MODIFIED" if was and now else "ADDED" if now else "DELETED"
+                    yield WatchEvent(kind, change.object)
+        except VersionGone as gone:
+            raise status.failure(410, "Expired", f"too old resource version: {gone}") from None
+
+    async def create(self, resource: Resource, obj: Object, *, subresource: str = "") -> Object:
+        if subresource == "binding":
+            return self._bind(resource, obj)
+        return self._registry.create(resource, obj)
+
+    async def update(self, resource: Resource, obj: Object, *, subresource: str = "") -> Object:
+        return self._registry.update(resource, obj, subresource=subresource)
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        patch: Any,
+        namespace: str = "",
+        *,
+        patch_type: PatchType = "merge",
+        subresource: str = "",
+    ) -> Object:
+        return self._registry.patch(
+            resource, namespace, name, patch, patch_type=patch_type, subresource=subresource
+        )
+
+    async def delete(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str = "",
+        *,
+        grace_period_seconds: int | None = None,
+        propagation: Propagation | None = None,
+        uid: str = "",
+    ) -> Object:
+        return self._registry.delete(
+            resource,
+            namespace,
+            name,
+            grace_period_seconds=grace_period_seconds,
+            propagation=propagation,
+            uid=uid,
+        )
+
+    def _bind(self, resource: Resource, binding: Object) -> Object:
+        metadata = binding["metadata"]
+        return self._registry.patch(
+            resource,
+            metadata["namespace"],
+            metadata["name"],
+            {"spec": {"nodeName": binding["target"]["name"]}},
+            patch_type="merge",
+        )

@@ -1,0 +1,1 @@
+"""The node agent: runs each container as a real process."""

@@ -1,0 +1,1 @@
+"""What breaks: one Chaos Toolkit experiment per failure and the activities they call."""

@@ -1,0 +1,1 @@
+"""What judges: conductor, SLOs, evidence, verdict, report, CLI."""

@@ -1,0 +1,1 @@
+"""Who is hurt: Locust users, arrivals and the sample recorder."""

@@ -1,0 +1,1 @@
+"""The runbook, executed: observe, diagnose, decide, plan, act, validate."""

@@ -1,0 +1,1 @@
+"""What runs inside the pods: mock vLLM, API router, model registry."""

@@ -1,0 +1,1 @@
+"""How a claim becomes calls: pytest-bdd step definitions, nothing else."""
