@@ -25,9 +25,7 @@ from load.samples import Sample, SampleWriter
 
 @events.init_command_line_parser.add_listener
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--api-key", default=os.environ.get("GAMEDAY_API_KEY", ""), help="bearer token of the router"
-    )
+    parser.add_argument("--api-key", default=os.environ.get("GAMEDAY_API_KEY", ""), help="bearer token of the router")
     parser.add_argument("--load-profile", default="", help="YAML file with a load profile")
 
 

@@ -75,9 +75,7 @@ class LocalClient:
         patch_type: PatchType = "merge",
         subresource: str = "",
     ) -> Object:
-        return self._registry.patch(
-            resource, namespace, name, patch, patch_type=patch_type, subresource=subresource
-        )
+        return self._registry.patch(resource, namespace, name, patch, patch_type=patch_type, subresource=subresource)
 
     async def delete(
         self,

@@ -67,17 +67,11 @@ class Registry:
                 new["metadata"][key] = old["metadata"][key]
         if new.get("spec") != old.get("spec"):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-        expected = (
-            metadata.get("resourceVersion") if subresource != "status" or "resourceVersion" in metadata else None
-        )
+        expected = metadata.get("resourceVersion") if subresource != "status" or "resourceVersion" in metadata else None
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         if expected in (None, old["metadata"]["resourceVersion"]) and new == old:
             return old
-        if (
-            new["metadata"].get("deletionTimestamp")
-            and not new["metadata"].get("finalizers")
-            and resource is not PODS
-        ):
+        if new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers") and resource is not PODS:
             return self.store.delete(resource, metadata.get("namespace") or "", metadata["name"])
         try:
             return self.store.update(resource, new, expected_version=expected)
