@@ -1,6 +1,6 @@
 """Was the service well again, and was the test worth anything? Pure functions from evidence to a verdict.
 
-Verdicts fail closed: no data is never good, a fault without effect proves nothing, and a load generator that fell behind
+Verdicts fail closed: no data is never good, a fault without effect proves nothing, a load generator that fell behind
 makes the run INVALID.
 """
 
