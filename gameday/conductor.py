@@ -1,0 +1,237 @@
+"""Conducts a run from nothing to a report: cluster, charts, load, features, verdicts, evidence; and cleans up."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import platform
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from clients.errors import EnvironmentUnusable, GamedayError, InputError
+from cluster.provider import Cluster
+from gameday import pytest_plugin
+from gameday.bundle import collect_cluster_evidence
+from gameday.experiment import EXPERIMENTS, check_experiment, find_experiment
+from gameday.features import check_features
+from gameday.progress import Progress
+from gameday.providers import ClusterRequest, running_cluster
+from gameday.pytest_plugin import GameDayPlugin
+from gameday.report import render, sentence
+from gameday.results import RunSummary, write_junit, write_summary
+from gameday.session import GameDay, Subject, values_of
+from gameday.slo import Slo
+from gameday.timeline import Timeline
+from load.profile import LoadProfile
+from remediation.engine import Remediator
+
+STEP_MODULES = ("steps.service", "steps.failure", "steps.remediation")
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """Everything a run is asked for.
+
+    Attributes:
+        features: feature files.
+        runs: the folder that the run folder is made in.
+    """
+
+    features: tuple[Path, ...]
+    cluster: ClusterRequest
+    subject: Subject
+    slo: Slo
+    profile: LoadProfile
+    remediator: Remediator
+    runs: Path
+    keep_cluster: bool = False
+
+
+def run(request: RunRequest, console: Console) -> int:
+    """Run a game day; returns its exit code.
+
+    Raises GamedayError when the run could not begin (exit code 2). A Ctrl-C rolls back, stops every process, and still
+    leaves a report.
+    """
+    _check(request)
+    folder = _new_folder(request.runs)
+    timeline = Timeline(folder / "timeline.jsonl")
+    progress = Progress(console)
+    started = time.monotonic()
+    timeline.add("run", "started")
+    progress.start()
+    plugin: GameDayPlugin | None = None
+    interrupted = False
+    try:
+        with _one_interrupt(progress):
+            progress.phase("start the cluster")
+            with running_cluster(request.cluster, folder / "cluster-state", keep=request.keep_cluster) as cluster:
+                day = _session(request, folder, timeline, progress, cluster)
+                plugin = GameDayPlugin(day)
+                interrupted = _play(day, plugin, request.features)
+                collect_cluster_evidence(cluster.kubeconfig, request.subject.namespace, folder / "cluster")
+                progress.status.scenario = ""
+                progress.phase("clean up")
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        progress.stop()
+        timeline.add("run", "ended", interrupted=interrupted)
+        timeline.close()
+    return _conclude(request, folder, plugin, started, interrupted, console)
+
+
+def _play(day: GameDay, plugin: GameDayPlugin, features: Sequence[Path]) -> bool:
+    """Install, load, run the features; returns whether a person interrupted."""
+    try:
+        day.install()
+        day.begin()
+        _run_pytest(plugin, features, day.folder)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        day.end()
+    if plugin.collection_errors:
+        raise InputError("a feature cannot be run: " + "; ".join(plugin.collection_errors), where=_names(features))
+    return plugin.interrupted
+
+
+def _run_pytest(plugin: GameDayPlugin, features: Sequence[Path], folder: Path) -> None:
+    """Run the features with pytest-bdd in this process; pytest's own output goes to a file in the run folder."""
+    pytest_plugin.FEATURES[:] = [path.resolve() for path in features]
+    sys.modules.pop("steps.test_features", None)
+    module = Path(pytest_plugin.__file__).parent.parent / "steps" / "test_features.py"
+    arguments = [str(module), "-p", "no:cacheprovider", "-p", "no:pytest-kind", "-p", "no:locust", "-q", "--no-header"]
+    arguments += ["-o", "addopts=", "-o", "timeout=0", "--rootdir", str(module.parent.parent), "-c", os.devnull]
+    for name in STEP_MODULES:
+        arguments += ["-p", name]
+    output = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            pytest.main(arguments, plugins=[plugin])
+    finally:
+        (folder / "pytest.log").write_text(output.getvalue())
+
+
+def _session(
+    request: RunRequest, folder: Path, timeline: Timeline, progress: Progress, cluster: Cluster
+) -> GameDay:
+    return GameDay(
+        folder=folder,
+        subject=request.subject,
+        slo=request.slo,
+        profile=request.profile,
+        timeline=timeline,
+        progress=progress,
+        remediator=request.remediator,
+        cluster=cluster,
+    )
+
+
+def _check(request: RunRequest) -> None:
+    """Look at all input before anything is started. Raises InputError."""
+    from clients.helm import render as render_chart
+
+    experiments = check_features(request.features)
+    for name in experiments:
+        check_experiment(find_experiment(name))
+    subject = request.subject
+    for chart, values, release in (
+        (subject.platform_chart, subject.platform_values, subject.platform_release),
+        (subject.chart, subject.values, subject.release),
+    ):
+        if not (chart / "Chart.yaml").is_file():
+            raise InputError("there is no chart", where=str(chart), remedy="give the folder that holds Chart.yaml")
+        render_chart(chart, release, subject.namespace, values_of(values))
+
+
+def _conclude(
+    request: RunRequest,
+    folder: Path,
+    plugin: GameDayPlugin | None,
+    started_seconds: float,
+    interrupted: bool,
+    console: Console,
+) -> int:
+    summary = RunSummary(
+        run_id=folder.name,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        started_seconds=started_seconds,
+        ended_seconds=time.monotonic(),
+        environment=_environment(request),
+        slo={key: float(value) for key, value in request.slo.model_dump().items()},
+        scenarios=plugin.results if plugin else [],
+        interrupted=interrupted,
+    )
+    write_summary(summary, folder)
+    write_junit(summary, folder)
+    report = render(folder)
+    style = "bold green" if summary.exit_code == 0 else "bold red" if summary.exit_code == 1 else "bold yellow"
+    console.print(sentence(summary), style=style)
+    console.print(f"report  {report}", soft_wrap=True)
+    return summary.exit_code
+
+
+@contextlib.contextmanager
+def _one_interrupt(progress: Progress) -> Iterator[None]:
+    """The first Ctrl-C (or SIGTERM) ends the run in order; further ones are answered while it cleans up."""
+    seen = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal seen
+        if seen:
+            progress.say("still rolling back and stopping every process; this ends by itself", "yellow")
+            return
+        seen = True
+        progress.say("interrupted: rolling back, stopping every process, writing the report", "yellow")
+        raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _new_folder(runs: Path) -> Path:
+    """A run folder that nobody else has."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder = runs / f"{stamp}-{uuid.uuid4().hex[:4]}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise EnvironmentUnusable(
+            f"cannot make the run folder: {error.strerror}", where=str(folder), remedy="give --runs a writable folder"
+        ) from error
+    return folder.resolve()
+
+
+def _environment(request: RunRequest) -> dict[str, str]:
+    subject = request.subject
+    return {
+        "cluster": request.cluster.provider,
+        "chart": subject.chart.name,
+        "values": _names(subject.values),
+        "release": f"{subject.namespace}/{subject.release}",
+        "model": f"{subject.model} ({subject.environment})",
+        "load": f"{request.profile.rate_per_second:g} requests/s, {request.profile.arrivals}, seed {request.profile.seed}",
+        "remediation": type(request.remediator).__name__,
+        "machine": f"{os.cpu_count()} CPUs, Python {platform.python_version()}",
+    }
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(path.name for path in paths)
+
+

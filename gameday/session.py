@@ -1,0 +1,222 @@
+"""What all scenarios of a run share: the cluster, the platform under test, load, observation, evidence."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from kubernetes import watch
+
+from clients.errors import DeadlineExceeded, EnvironmentUnusable, InputError
+from clients.helm import HelmClient, Values, merge
+from clients.kube import KubeClient, registry_access, router_access
+from clients.registry import RegistryClient
+from clients.router import RouterClient
+from gameday.evidence import PodCount
+from gameday.load_driver import LoadDriver
+from gameday.observer import ReleaseObserver
+from gameday.progress import Progress
+from gameday.slo import Slo
+from gameday.timeline import Timeline
+from load.profile import LoadProfile
+from remediation.engine import Remediator
+from remediation.model import Target
+
+if TYPE_CHECKING:
+    from cluster.provider import Cluster
+
+INSTALL_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is put to the test.
+
+    Attributes:
+        chart: the vLLM chart under test.
+        values: values files for it, later ones win.
+        platform_chart: router, registry and Redis.
+    """
+
+    chart: Path
+    values: tuple[Path, ...]
+    platform_chart: Path
+    platform_values: tuple[Path, ...]
+    release: str = "llama-2-7b-production"
+    platform_release: str = "platform"
+    namespace: str = "system"
+    model: str = "llama-2-7b"
+    environment: str = "production"
+
+
+@dataclass(slots=True)
+class GameDay:
+    """The running session. Filled by the conductor, used by scenarios."""
+
+    folder: Path
+    subject: Subject
+    slo: Slo
+    profile: LoadProfile
+    timeline: Timeline
+    progress: Progress
+    remediator: Remediator
+    cluster: Cluster
+    interrupted: threading.Event = field(default_factory=threading.Event)
+    _load: LoadDriver | None = None
+    _observer: ReleaseObserver | None = None
+    _names: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def load(self) -> LoadDriver:
+        """The load of the run."""
+        if self._load is None:
+            raise EnvironmentUnusable("the load has not been started")
+        return self._load
+
+    @property
+    def observer(self) -> ReleaseObserver:
+        """The harness's own watch of the release."""
+        if self._observer is None:
+            raise EnvironmentUnusable("the release is not observed")
+        return self._observer
+
+    def install(self) -> None:
+        """Install the platform and the chart under test, and wait until every pod is ready.
+
+        Raises InputError when a chart does not render, OperationFailed when Helm says no, DeadlineExceeded.
+        """
+        subject = self.subject
+        helm = HelmClient(self.cluster.kubeconfig, subject.namespace)
+        self.progress.phase("install charts")
+        helm.install(
+            subject.platform_chart, subject.platform_release, values_of(subject.platform_values), create_namespace=True
+        )
+        helm.install(subject.chart, subject.release, values_of(subject.values))
+        self.progress.phase("wait for pods")
+        kube = KubeClient(self.cluster.kubeconfig)
+        wait_for_deployments(kube, subject.namespace, timeout_seconds=INSTALL_SECONDS)
+
+    def begin(self) -> None:
+        """Register the model, start to observe and start the load."""
+        subject = self.subject
+        endpoint = f"{subject.release}.{subject.namespace}.svc.cluster.local:8000"
+        self.registry().register(subject.model, subject.environment, endpoint, subject.namespace)
+        self._observer = ReleaseObserver(
+            self.cluster.kubeconfig, subject.namespace, subject.release, self.timeline, self._show_pods
+        )
+        self._observer.start()
+        url, api_key = router_access(KubeClient(self.cluster.kubeconfig), subject.namespace)
+        self._load = LoadDriver(url, api_key, self.folder / "samples.jsonl", self.profile)
+        self._load.start()
+        self.progress.traffic = self._load.last
+
+    def end(self) -> None:
+        """Stop load and observation. May be called twice, and before `begin`."""
+        self.progress.traffic = None
+        if self._load is not None:
+            self._load.stop()
+        if self._observer is not None:
+            self._observer.stop()
+
+    def router(self) -> RouterClient:
+        """A client of the platform's router."""
+        return RouterClient(*router_access(KubeClient(self.cluster.kubeconfig), self.subject.namespace))
+
+    def registry(self) -> RegistryClient:
+        """A client of the platform's registry."""
+        return RegistryClient(*registry_access(KubeClient(self.cluster.kubeconfig), self.subject.namespace))
+
+    def release_revision(self) -> int:
+        """The latest revision of the release under test."""
+        history = HelmClient(self.cluster.kubeconfig, self.subject.namespace).history(self.subject.release)
+        return history[-1].number if history else 0
+
+    def remediation_target(self) -> Target:
+        """What the remediation is told: the same as on-call would give it."""
+        return Target(
+            release=self.subject.release,
+            namespace=self.subject.namespace,
+            kubeconfig=self.cluster.kubeconfig,
+        )
+
+    def experiment_environment(self) -> dict[str, str]:
+        """Variables for the experiments' configuration. No secret is among them: activities find those themselves."""
+        return {
+            "KUBECONFIG": str(self.cluster.kubeconfig),
+            "GAMEDAY_NAMESPACE": self.subject.namespace,
+            "GAMEDAY_RELEASE": self.subject.release,
+            "GAMEDAY_MODEL": self.subject.model,
+            "GAMEDAY_ENVIRONMENT": self.subject.environment,
+        }
+
+    def slug(self, name: str) -> str:
+        """A file name for a scenario, unique in the run."""
+        base = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "scenario"
+        self._names[base] = self._names.get(base, 0) + 1
+        return base if self._names[base] == 1 else f"{base}-{self._names[base]}"
+
+    def _show_pods(self, count: PodCount) -> None:
+        self.progress.status.pods = count
+
+
+def values_of(paths: tuple[Path, ...]) -> Values:
+    """The values files merged, later ones over earlier ones. Raises InputError that names the file."""
+    merged: Values = {}
+    for path in paths:
+        try:
+            loaded = yaml.safe_load(path.read_text())
+        except OSError as error:
+            raise InputError(f"cannot read the values file: {error.strerror}", where=str(path)) from error
+        except yaml.YAMLError as error:
+            problem = str(error).replace("\n", " ")
+            raise InputError(f"the values file is not valid YAML: {problem}", where=str(path), remedy="mend it") from error
+        if loaded is not None and not isinstance(loaded, dict):
+            raise InputError("the values file is not a mapping", where=str(path), remedy="write keys and values")
+        merged = merge(merged, loaded or {})
+    return merged
+
+
+def wait_for_deployments(kube: KubeClient, namespace: str, *, timeout_seconds: float) -> None:
+    """Wait, by a watch, until every Deployment of a namespace is available. Raises DeadlineExceeded with who is not."""
+    deadline = time.monotonic() + timeout_seconds
+    with kube.errors(f"deployments in {namespace}"):
+        listed = kube.plain(kube.apps.list_namespaced_deployment(namespace))
+        seen = {item["metadata"]["name"]: item for item in listed["items"]}
+        version = listed["metadata"]["resourceVersion"]
+        while not all(map(available, seen.values())):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                waiting = ", ".join(sorted(name for name, item in seen.items() if not available(item)))
+                raise DeadlineExceeded(
+                    f"not every pod became ready within {timeout_seconds:.0f} s: {waiting}",
+                    where=f"namespace {namespace}",
+                    remedy="see cluster/ in the run folder for the pods' logs and events",
+                )
+            one = watch.Watch()
+            for event in one.stream(
+                kube.apps.list_namespaced_deployment,
+                namespace,
+                resource_version=version,
+                timeout_seconds=max(1, round(left)),
+            ):
+                seen[event["raw_object"]["metadata"]["name"]] = event["raw_object"]
+                version = event["raw_object"]["metadata"]["resourceVersion"]
+                if all(map(available, seen.values())):
+                    return
+
+
+def available(deployment: dict[str, Any]) -> bool:
+    """Whether a Deployment's current template runs on every replica it wants."""
+    spec, status, metadata = deployment["spec"], deployment.get("status", {}), deployment["metadata"]
+    wanted = spec.get("replicas", 1)
+    return (
+        status.get("observedGeneration", 0) >= metadata.get("generation", 0)
+        and status.get("updatedReplicas", 0) == wanted
+        and status.get("availableReplicas", 0) == wanted
+        and status.get("replicas", 0) == wanted
+    )
