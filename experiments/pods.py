@@ -34,9 +34,7 @@ def oom_killed(release: str, namespace: str, timeout_seconds: float) -> bool:
     return _await_pods(release, namespace, satisfied, timeout_seconds)
 
 
-def _await_pods(
-    release: str, namespace: str, satisfied: Callable[[list[Pod]], bool], timeout_seconds: float
-) -> bool:
+def _await_pods(release: str, namespace: str, satisfied: Callable[[list[Pod]], bool], timeout_seconds: float) -> bool:
     """Follow the pods of a release by a watch until a condition holds; False when the time ran out."""
     client = kube()
     selector = f"app.kubernetes.io/instance={release}"
@@ -70,7 +68,9 @@ def _await_pods(
 def _desired(release: str, namespace: str) -> int:
     client = kube()
     with client.errors(f"deployments of {release}"):
-        found = client.apps.list_namespaced_deployment(namespace, label_selector=f"app.kubernetes.io/instance={release}")
+        found = client.apps.list_namespaced_deployment(
+            namespace, label_selector=f"app.kubernetes.io/instance={release}"
+        )
     return sum(int(deployment.spec.replicas or 0) for deployment in found.items)
 
 

@@ -123,9 +123,7 @@ def _run_pytest(plugin: GameDayPlugin, features: Sequence[Path], folder: Path) -
         (folder / "pytest.log").write_text(output.getvalue())
 
 
-def _session(
-    request: RunRequest, folder: Path, timeline: Timeline, progress: Progress, cluster: Cluster
-) -> GameDay:
+def _session(request: RunRequest, folder: Path, timeline: Timeline, progress: Progress, cluster: Cluster) -> GameDay:
     return GameDay(
         folder=folder,
         subject=request.subject,
@@ -233,5 +231,3 @@ def _environment(request: RunRequest) -> dict[str, str]:
 
 def _names(paths: Sequence[Path]) -> str:
     return ", ".join(path.name for path in paths)
-
-

@@ -204,7 +204,12 @@ class ScenarioRun:
             self.marks["method"] = event.at_seconds
         if event.name == "activity-started" and event.detail["type"] == "action" and in_method:
             self._mark("injected", event.at_seconds)
-        if event.name == "activity-ended" and event.detail["type"] == "probe" and "injected" in self.marks and in_method:
+        if (
+            event.name == "activity-ended"
+            and event.detail["type"] == "probe"
+            and "injected" in self.marks
+            and in_method
+        ):
             if event.detail["status"] == "succeeded" and event.detail["tolerance_met"]:
                 self._mark("effect_seen", event.at_seconds)
 
@@ -231,5 +236,3 @@ class ScenarioRun:
 def _renamed(detail: dict[str, Any]) -> dict[str, Any]:
     """Details whose names the timeline uses for itself get another name."""
     return {("activity_type" if key == "type" else key): value for key, value in detail.items()}
-
-

@@ -174,7 +174,9 @@ def values_of(paths: tuple[Path, ...]) -> Values:
             raise InputError(f"cannot read the values file: {error.strerror}", where=str(path)) from error
         except yaml.YAMLError as error:
             problem = str(error).replace("\n", " ")
-            raise InputError(f"the values file is not valid YAML: {problem}", where=str(path), remedy="mend it") from error
+            raise InputError(
+                f"the values file is not valid YAML: {problem}", where=str(path), remedy="mend it"
+            ) from error
         if loaded is not None and not isinstance(loaded, dict):
             raise InputError("the values file is not a mapping", where=str(path), remedy="write keys and values")
         merged = merge(merged, loaded or {})

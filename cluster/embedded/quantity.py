@@ -1,0 +1,24 @@
+"""Kubernetes quantities: ``500m``, ``64Mi``, ``2``. Source: Kubernetes API conventions, "Quantity"."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from functools import lru_cache
+
+_SUFFIXES = {
+    "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1),
+    "k": Decimal(10**3), "M": Decimal(10**6), "G": Decimal(10**9), "T": Decimal(10**12), "P": Decimal(10**15),
+    "E": Decimal(10**18), "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40),
+    "Pi": Decimal(2**50), "Ei": Decimal(2**60),
+}  # fmt: skip
+_PATTERN = re.compile(r"([+-]?\d*\.?\d+(?:[eE][+-]?\d+)?)(n|u|m|k|Ki|[MGTPE]i?)?")
+
+
+@lru_cache(maxsize=4096)
+def parse_quantity(text: str | int | float) -> Decimal:
+    """The value of a quantity (cores, bytes, pieces). Raises ValueError."""
+    match = _PATTERN.fullmatch(str(text))
+    if match is None:
+        raise ValueError(f"not a quantity: {text!r}")
+    return Decimal(match[1]) * _SUFFIXES[match[2] or ""]
