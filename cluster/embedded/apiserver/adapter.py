@@ -43,7 +43,7 @@ def parse_dry_run(values: list[str]) -> bool:
     """Whether nothing may be stored. Raises ApiError 422 for anything but ``All``."""
     for value in values:
         if value != "All":
-            problem = f'Unsupported value: "{value}": supported values: "All"'
+            problem = f'Unsupported value: ["{value}"]: supported values: "All"'
             raise invalid("CreateOptions", "meta.k8s.io", "", "dryRun", "FieldValueNotSupported", problem)
     return bool(values)
 

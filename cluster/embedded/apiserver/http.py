@@ -12,6 +12,7 @@ from aiohttp import web
 from cluster.embedded.apiserver import discovery, exec, openapi, pod_access, scale, subresources
 from cluster.embedded.apiserver.adapter import Adapter
 from cluster.embedded.apiserver.auth import is_authorized, is_public
+from cluster.embedded.apiserver.negotiation import negotiate
 from cluster.embedded.apiserver.pod_streams import PodStreams
 from cluster.embedded.apiserver.refusals import NoSuchPath, method_not_allowed, unauthorized
 from cluster.embedded.apiserver.registry import Registry
@@ -113,6 +114,8 @@ class ApiServer:
         match parts:
             case (root,) if root in ("api", "apis") and discovery.wants_aggregated(_accept(request)):
                 return _cached(request, *discovery.aggregated(root), discovery.AGGREGATED)
+            case (root,) if root in ("api", "apis"):
+                negotiate(_accept(request))
             case (health, *_) if health in _HEALTH:
                 return text_response("ok")
             case ("version",):

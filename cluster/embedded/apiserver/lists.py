@@ -35,6 +35,7 @@ def list_page(store: Store, route: Route, selected: Predicate, query: Mapping[st
     Later pages keep the resourceVersion of the first, so that a watch from it misses nothing, and show what is
     stored now.
     """
+    number(query, "timeoutSeconds")
     limit, token = number(query, "limit") or 0, query.get("continue", "")
     check_version(store, query)
     version, start = _decode_token(token) if token else (store.version, "")

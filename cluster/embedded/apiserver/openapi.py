@@ -14,6 +14,9 @@ from cluster.embedded.apiserver.bodies import PATCH_TYPES
 from cluster.embedded.apiserver.discovery import etag, group_version_roots, resources_under
 from cluster.embedded.resources import Object, Resource
 
+_PATCH_TYPES = [media for media, kind in PATCH_TYPES.items() if kind != "strategic"]
+"""Without strategic merge: kubectl would look for merge keys in the schemas, and so uses those it knows itself."""
+
 _WRITE_PARAMETERS = ("dryRun", "fieldManager", "fieldValidation")
 
 
@@ -51,7 +54,7 @@ def _paths(root: str, resource: Resource) -> dict[str, Object]:
     operations = {
         "get": _operation(resource, "get", []),
         "put": _operation(resource, "put", ["application/json"]),
-        "patch": _operation(resource, "patch", list(PATCH_TYPES)),
+        "patch": _operation(resource, "patch", _PATCH_TYPES),
         "delete": _operation(resource, "delete", ["application/json"]),
     }
     return {

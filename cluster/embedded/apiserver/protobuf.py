@@ -38,7 +38,7 @@ def decode(raw: bytes) -> Object:
         if name is None:
             raise unsupported_body_type()
         decoded = _object(_parse(name, envelope.raw), MESSAGES[name])
-    except DecodeError as error:
+    except (DecodeError, ValueError, OverflowError, OSError) as error:
         raise bad_request(f"unable to decode the protobuf body: {error}") from None
     return {"apiVersion": api_version, "kind": kind, **decoded}
 

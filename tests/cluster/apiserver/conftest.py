@@ -161,6 +161,7 @@ def http(cluster: Cluster) -> Iterator[Http]:
     import requests
 
     with requests.Session() as session:
+        session.trust_env = False  # REQUESTS_CA_BUNDLE would win over verify
         session.verify = str(cluster.ca_file)
         session.headers["Authorization"] = f"Bearer {TOKEN}"
         yield Http(session, cluster.url)
