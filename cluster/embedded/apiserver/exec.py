@@ -16,7 +16,7 @@ from aiohttp import WSMessage, WSMsgType, web
 from cluster.embedded.apiserver.adapter import Adapter
 from cluster.embedded.apiserver.pod_access import container_of
 from cluster.embedded.apiserver.pod_streams import ExecSession, PodStreams
-from cluster.embedded.apiserver.refusals import bad_request, method_not_allowed
+from cluster.embedded.apiserver.refusals import bad_request
 from cluster.embedded.apiserver.routes import Route
 from cluster.embedded.apiserver.status import failure
 from cluster.embedded.apiserver.watch import is_true
@@ -33,8 +33,6 @@ async def handle(
     request: web.BaseRequest, route: Route, adapter: Adapter, streams: PodStreams
 ) -> web.StreamResponse:
     """GET (or POST) of ``pods/exec``. Raises ApiError before the upgrade; later errors go to channel 3."""
-    if request.method not in ("GET", "POST"):
-        raise method_not_allowed()
     pod = adapter.get(PODS, route.namespace, route.name)
     container = container_of(pod, request.query.get("container", ""))
     if not (pod.get("spec") or {}).get("nodeName"):

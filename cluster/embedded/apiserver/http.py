@@ -14,22 +14,34 @@ from cluster.embedded.apiserver.adapter import Adapter
 from cluster.embedded.apiserver.auth import is_authorized, is_public
 from cluster.embedded.apiserver.negotiation import negotiate
 from cluster.embedded.apiserver.pod_streams import PodStreams
-from cluster.embedded.apiserver.refusals import NoSuchPath, method_not_allowed, unauthorized
+from cluster.embedded.apiserver.refusals import (
+    NoSuchPath,
+    body_too_large,
+    method_not_allowed,
+    unauthorized,
+)
 from cluster.embedded.apiserver.registry import Registry
 from cluster.embedded.apiserver.responses import NO_CACHE, error_response, json_response, text_response
 from cluster.embedded.apiserver.rest import Rest
-from cluster.embedded.apiserver.routes import Route, parse
+from cluster.embedded.apiserver.routes import SUBRESOURCES, Route, parse
 from cluster.embedded.apiserver.status import failure
 from cluster.embedded.apiserver.watch import BOOKMARK_PERIOD_SECONDS
 from cluster.embedded.client import ApiError
 
 if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.http import RawRequestMessage
+    from aiohttp.streams import StreamReader
+
     from cluster.embedded.apiserver.tls import TlsFiles
 
 log = logging.getLogger(__name__)
 
 _HEALTH = ("healthz", "livez", "readyz")
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _SHUTDOWN_SECONDS = 2.0
+MAX_BODY_BYTES = 3 * 1024 * 1024
+"""The limit of a real API server for one request body."""
 
 
 class ApiServer:
@@ -62,7 +74,7 @@ class ApiServer:
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
         """Listen; returns the bound port. Raises OSError when the port is taken."""
-        server = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        server = web.Server(self._handle, request_factory=_request, handler_cancellation=True, access_log=None)
         self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
         await self._runner.setup()
         context = self._tls.context() if self._tls else None
@@ -89,6 +101,8 @@ class ApiServer:
             return await self._answer(request)
         except ApiError as error:
             return error_response(error)
+        except web.HTTPRequestEntityTooLarge:
+            return error_response(body_too_large(MAX_BODY_BYTES))
         except NoSuchPath:
             return text_response("404 page not found\n", 404)
         except (ConnectionError, asyncio.CancelledError):
@@ -130,7 +144,8 @@ class ApiServer:
         return json_response(document) if document else None
 
     async def _resource(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
-        if request.method in ("HEAD", "OPTIONS"):
+        allowed = SUBRESOURCES.get(route.subresource, _METHODS)
+        if request.method not in allowed:
             raise method_not_allowed()
         match route.subresource:
             case "scale":
@@ -144,6 +159,17 @@ class ApiServer:
             case "exec":
                 return await exec.handle(request, route, self._adapter, self._pod_streams)
         return await self._rest.handle(request, route)
+
+
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: web.RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY_BYTES)
 
 
 def _accept(request: web.BaseRequest) -> str:

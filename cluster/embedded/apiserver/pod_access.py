@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import chain
 
 from aiohttp import web
 
 from cluster.embedded.apiserver.adapter import Adapter
 from cluster.embedded.apiserver.pod_streams import LogOptions, PodStreams
-from cluster.embedded.apiserver.refusals import bad_request, invalid, method_not_allowed
+from cluster.embedded.apiserver.refusals import bad_request, invalid
 from cluster.embedded.apiserver.responses import NO_CACHE
 from cluster.embedded.apiserver.routes import Route
 from cluster.embedded.apiserver.watch import is_true, number
@@ -77,8 +76,6 @@ async def logs(
     on_stream: Callable[[asyncio.Timeout], None],
 ) -> web.StreamResponse:
     """GET of ``pods/log``. Raises ApiError before the first byte only."""
-    if request.method != "GET":
-        raise method_not_allowed()
     pod = adapter.get(PODS, route.namespace, route.name)
     container = container_of(pod, request.query.get("container", ""))
     options = log_options(request.query, route.name)
@@ -90,14 +87,14 @@ async def logs(
         await asyncio.wait({first}, timeout=_HEADERS_AFTER_SECONDS)
         if first.done():
             first.result()
-        return await _send(request, chain([first]), chunks, on_stream)
+        return await _send(request, first, chunks, on_stream)
     finally:
         await _stop(first, chunks)
 
 
 async def _send(
     request: web.BaseRequest,
-    pending: chain[asyncio.Future[bytes | None]],
+    first: asyncio.Future[bytes | None],
     chunks: AsyncIterator[bytes],
     on_stream: Callable[[asyncio.Timeout], None],
 ) -> web.StreamResponse:
@@ -107,8 +104,7 @@ async def _send(
     with suppress(TimeoutError):
         async with asyncio.timeout(_STREAM_TIMEOUT_SECONDS) as deadline:
             on_stream(deadline)
-            for first in pending:
-                chunk = await first
+            chunk = await first
             while chunk is not None:
                 await response.write(chunk)
                 chunk = await _next(chunks)

@@ -49,6 +49,10 @@ def unsupported_body_type() -> ApiError:
     return status.failure(415, "UnsupportedMediaType", message)
 
 
+def body_too_large(limit_bytes: int) -> ApiError:
+    return status.failure(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit_bytes}")
+
+
 def expired(version: object) -> ApiError:
     return status.failure(410, "Expired", f"too old resource version: {version}")
 

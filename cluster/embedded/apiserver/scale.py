@@ -11,7 +11,7 @@ from aiohttp import web
 from cluster.embedded.apiserver import table_format
 from cluster.embedded.apiserver.adapter import Adapter
 from cluster.embedded.apiserver.bodies import decode_object, decode_patch
-from cluster.embedded.apiserver.refusals import bad_request, invalid, method_not_allowed
+from cluster.embedded.apiserver.refusals import bad_request, invalid
 from cluster.embedded.apiserver.responses import json_response
 from cluster.embedded.apiserver.rest import content_type, name_mismatch, write_options
 from cluster.embedded.apiserver.routes import Route
@@ -36,8 +36,6 @@ def to_scale(obj: Object) -> Object:
 
 async def handle(request: web.BaseRequest, route: Route, adapter: Adapter) -> web.Response:
     """GET, PUT or PATCH of ``.../scale``. Raises ApiError."""
-    if request.method not in ("GET", "PUT", "PATCH"):
-        raise method_not_allowed()
     obj = adapter.get(route.resource, route.namespace, route.name)
     if request.method == "GET":
         return json_response(to_scale(obj))

@@ -10,7 +10,7 @@ from multidict import MultiDict
 from cluster.embedded.apiserver.adapter import Adapter
 from cluster.embedded.apiserver.bodies import decode_object
 from cluster.embedded.apiserver.deletion import DeleteOptions, delete_one
-from cluster.embedded.apiserver.refusals import bad_request, method_not_allowed
+from cluster.embedded.apiserver.refusals import bad_request
 from cluster.embedded.apiserver.responses import json_response, success
 from cluster.embedded.apiserver.rest import content_type, write_options
 from cluster.embedded.apiserver.routes import Route
@@ -24,8 +24,6 @@ from cluster.embedded.resources import POD_DISRUPTION_BUDGETS, PODS, Object
 
 async def bind(request: web.BaseRequest, route: Route, adapter: Adapter) -> web.Response:
     """POST of a Binding: the pod is assigned to a node. Raises ApiError."""
-    if request.method != "POST":
-        raise method_not_allowed()
     binding = decode_object(await request.read(), content_type(request), PODS, kind="Binding")
     node = (binding.get("target") or {}).get("name")
     if not node:
@@ -44,8 +42,6 @@ async def bind(request: web.BaseRequest, route: Route, adapter: Adapter) -> web.
 
 async def evict(request: web.BaseRequest, route: Route, adapter: Adapter) -> web.Response:
     """POST of an Eviction: deletes the pod unless a disruption budget forbids it (429). Raises ApiError."""
-    if request.method != "POST":
-        raise method_not_allowed()
     eviction = decode_object(await request.read(), content_type(request), PODS, kind="Eviction")
     if (eviction.get("metadata") or {}).get("name", route.name) != route.name:
         raise bad_request("name in URL does not match name in Eviction object")

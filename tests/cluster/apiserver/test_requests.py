@@ -59,7 +59,8 @@ def test_an_unknown_version_or_resource_is_a_status_404(http: Http, path: str) -
     [
         ("POST", f"{CONFIG_MAPS}/x"), ("PUT", CONFIG_MAPS), ("PATCH", CONFIG_MAPS), ("OPTIONS", CONFIG_MAPS),
         ("HEAD", f"{CONFIG_MAPS}/x"), ("GET", "/api/v1/namespaces/system/pods/x/eviction"),
-        ("DELETE", "/api/v1/namespaces"), ("POST", "/api/v1/pods"), ("POST", "/version"),
+        ("GET", "/api/v1/namespaces/system/finalize"), ("DELETE", "/api/v1/namespaces"),
+        ("POST", "/api/v1/pods"), ("POST", "/version"),
     ],
 )  # fmt: skip
 def test_a_method_that_does_not_fit_is_405(http: Http, method: str, path: str) -> None:
@@ -121,6 +122,13 @@ def test_the_names_in_url_and_object_must_agree(http: Http) -> None:
     assert other_name.json()["message"] == "the name of the object (y) does not match the name on the URL (x)"
     other_namespace = http("POST", CONFIG_MAPS, {"metadata": {"name": "x", "namespace": "default"}})
     assert other_namespace.status_code == 400
+
+
+def test_a_body_may_be_as_large_as_on_a_real_server(http: Http) -> None:
+    large = {"metadata": {"name": "large"}, "data": {"k": "v" * 2_000_000}}
+    assert http("POST", CONFIG_MAPS, large).status_code == 201
+    too_large = http("POST", CONFIG_MAPS, {"data": {"k": "v" * 4_000_000}})
+    assert (too_large.status_code, too_large.json()["reason"]) == (413, "RequestEntityTooLarge")
 
 
 def test_a_dry_run_stores_nothing(http: Http) -> None:
