@@ -14,11 +14,12 @@ import orjson
 from aiohttp import WSMessage, WSMsgType, web
 
 from cluster.embedded.apiserver.adapter import Adapter
-from cluster.embedded.apiserver.pod_access import container_of
+from cluster.embedded.apiserver.pod_access import STREAM_TIMEOUT_SECONDS, container_of
 from cluster.embedded.apiserver.pod_streams import ExecSession, PodStreams
 from cluster.embedded.apiserver.refusals import bad_request
 from cluster.embedded.apiserver.routes import Route
 from cluster.embedded.apiserver.status import failure
+from cluster.embedded.apiserver.streams import OpenStreams
 from cluster.embedded.apiserver.watch import is_true
 from cluster.embedded.client import ApiError
 from cluster.embedded.resources import PODS, Object
@@ -26,11 +27,16 @@ from cluster.embedded.resources import PODS, Object
 log = logging.getLogger(__name__)
 
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
+_CLOSE_SECONDS = 1.0
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 
 
 async def handle(
-    request: web.BaseRequest, route: Route, adapter: Adapter, streams: PodStreams
+    request: web.BaseRequest,
+    route: Route,
+    adapter: Adapter,
+    streams: PodStreams,
+    open_streams: OpenStreams,
 ) -> web.StreamResponse:
     """GET (or POST) of ``pods/exec``. Raises ApiError before the upgrade; later errors go to channel 3."""
     pod = adapter.get(PODS, route.namespace, route.name)
@@ -42,7 +48,7 @@ async def handle(
     command = request.query.getall("command", [])
     if not command:
         raise bad_request("you must specify at least 1 command for the container")
-    socket = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0)
+    socket = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0, timeout=_CLOSE_SECONDS)
     await socket.prepare(request)
     stdin, tty = is_true(request.query.get("stdin")), is_true(request.query.get("tty"))
     try:
@@ -50,7 +56,8 @@ async def handle(
     except ApiError as error:
         await _finish(socket, error.status)
         return socket
-    await _converse(socket, session, wanted=_wanted_outputs(request))
+    async with open_streams.limit(STREAM_TIMEOUT_SECONDS):
+        await _converse(socket, session, wanted=_wanted_outputs(request))
     return socket
 
 
@@ -65,10 +72,12 @@ async def _converse(socket: web.WebSocketResponse, session: ExecSession, *, want
     work = asyncio.create_task(_work(socket, session, wanted))
     try:
         await asyncio.wait({reader, work}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done() and not socket.closed:
+        if work.done() or not socket.closed:
             await work
     except ConnectionError:
         log.debug("exec client went away")
+    except Exception:
+        log.exception("exec failed")
     finally:
         reader.cancel()
         if not work.done() or work.cancelled() or work.exception():
@@ -80,10 +89,14 @@ async def _converse(socket: web.WebSocketResponse, session: ExecSession, *, want
 
 
 async def _work(socket: web.WebSocketResponse, session: ExecSession, wanted: set[int]) -> None:
-    async for channel, data in session.output():
-        if channel in wanted and data:
-            await socket.send_bytes(bytes([channel]) + data)
-    await _finish(socket, exit_status(await session.wait()))
+    try:
+        async for channel, data in session.output():
+            if channel in wanted and data:
+                await socket.send_bytes(bytes([channel]) + data)
+        status = exit_status(await session.wait())
+    except ApiError as error:
+        status = error.status
+    await _finish(socket, status)
 
 
 async def _read(socket: web.WebSocketResponse, session: ExecSession) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import weakref
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -25,6 +24,7 @@ from cluster.embedded.apiserver.responses import NO_CACHE, error_response, json_
 from cluster.embedded.apiserver.rest import Rest
 from cluster.embedded.apiserver.routes import SUBRESOURCES, Route, parse
 from cluster.embedded.apiserver.status import failure
+from cluster.embedded.apiserver.streams import OpenStreams
 from cluster.embedded.apiserver.watch import BOOKMARK_PERIOD_SECONDS
 from cluster.embedded.client import ApiError
 
@@ -67,8 +67,8 @@ class ApiServer:
         self._token = token
         self._tls = tls
         self._pod_streams = pod_streams
-        self._rest = Rest(self._adapter, self._track, bookmark_period_seconds=bookmark_period_seconds)
-        self._deadlines: weakref.WeakSet[asyncio.Timeout] = weakref.WeakSet()
+        self._open_streams = OpenStreams()
+        self._rest = Rest(self._adapter, self._open_streams, bookmark_period_seconds=bookmark_period_seconds)
         self._runner: web.ServerRunner | None = None
         self._address = ""
 
@@ -85,14 +85,9 @@ class ApiServer:
 
     async def stop(self) -> None:
         """End all watches and streams, then close."""
-        now = asyncio.get_running_loop().time()
-        for deadline in list(self._deadlines):
-            deadline.reschedule(now)
+        self._open_streams.end_all()
         if self._runner:
             await self._runner.cleanup()
-
-    def _track(self, deadline: asyncio.Timeout) -> None:
-        self._deadlines.add(deadline)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -155,9 +150,9 @@ class ApiServer:
             case "eviction":
                 return await subresources.evict(request, route, self._adapter)
             case "log":
-                return await pod_access.logs(request, route, self._adapter, self._pod_streams, self._track)
+                return await pod_access.logs(request, route, self._adapter, self._pod_streams, self._open_streams)
             case "exec":
-                return await exec.handle(request, route, self._adapter, self._pod_streams)
+                return await exec.handle(request, route, self._adapter, self._pod_streams, self._open_streams)
         return await self._rest.handle(request, route)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -14,11 +14,12 @@ from cluster.embedded.apiserver.pod_streams import LogOptions, PodStreams
 from cluster.embedded.apiserver.refusals import bad_request, invalid
 from cluster.embedded.apiserver.responses import NO_CACHE
 from cluster.embedded.apiserver.routes import Route
+from cluster.embedded.apiserver.streams import OpenStreams
 from cluster.embedded.apiserver.watch import is_true, number
 from cluster.embedded.resources import PODS, Object
 
 _HEADERS_AFTER_SECONDS = 0.5
-_STREAM_TIMEOUT_SECONDS = 4 * 3600
+STREAM_TIMEOUT_SECONDS = 4 * 3600
 
 
 def container_of(pod: Object, wanted: str) -> str:
@@ -73,7 +74,7 @@ async def logs(
     route: Route,
     adapter: Adapter,
     streams: PodStreams,
-    on_stream: Callable[[asyncio.Timeout], None],
+    open_streams: OpenStreams,
 ) -> web.StreamResponse:
     """GET of ``pods/log``. Raises ApiError before the first byte only."""
     pod = adapter.get(PODS, route.namespace, route.name)
@@ -87,7 +88,7 @@ async def logs(
         await asyncio.wait({first}, timeout=_HEADERS_AFTER_SECONDS)
         if first.done():
             first.result()
-        return await _send(request, first, chunks, on_stream)
+        return await _send(request, first, chunks, open_streams)
     finally:
         await _stop(first, chunks)
 
@@ -96,18 +97,16 @@ async def _send(
     request: web.BaseRequest,
     first: asyncio.Future[bytes | None],
     chunks: AsyncIterator[bytes],
-    on_stream: Callable[[asyncio.Timeout], None],
+    open_streams: OpenStreams,
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers={**NO_CACHE, "Content-Type": "text/plain"})
     response.enable_chunked_encoding()
     await response.prepare(request)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_STREAM_TIMEOUT_SECONDS) as deadline:
-            on_stream(deadline)
-            chunk = await first
-            while chunk is not None:
-                await response.write(chunk)
-                chunk = await _next(chunks)
+    async with open_streams.limit(STREAM_TIMEOUT_SECONDS):
+        chunk = await first
+        while chunk is not None:
+            await response.write(chunk)
+            chunk = await _next(chunks)
     await response.write_eof()
     return response
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-
 from aiohttp import web
 
 from cluster.embedded.apiserver.adapter import CREATE_ON_UPDATE, Adapter, WriteOptions
@@ -15,29 +12,24 @@ from cluster.embedded.apiserver.negotiation import Presenter, negotiate
 from cluster.embedded.apiserver.refusals import bad_request, invalid, method_not_allowed
 from cluster.embedded.apiserver.responses import NO_CACHE, json_response
 from cluster.embedded.apiserver.routes import Route
+from cluster.embedded.apiserver.streams import OpenStreams
 from cluster.embedded.apiserver.watch import BOOKMARK_PERIOD_SECONDS, Watch, WatchOptions, is_true
 from cluster.embedded.client import ApiError
 from cluster.embedded.resources import Object
 
-Streaming = Callable[[asyncio.Timeout], None]
-
 
 class Rest:
-    """Verbs on the objects of the Registry.
-
-    Args:
-        on_stream: told the deadline of every stream that is started, so that a server that stops can end it.
-    """
+    """Verbs on the objects of the Registry."""
 
     def __init__(
         self,
         adapter: Adapter,
-        on_stream: Streaming,
+        open_streams: OpenStreams,
         *,
         bookmark_period_seconds: float = BOOKMARK_PERIOD_SECONDS,
     ) -> None:
         self._adapter = adapter
-        self._on_stream = on_stream
+        self._open_streams = open_streams
         self._bookmark_period_seconds = bookmark_period_seconds
 
     async def handle(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
@@ -95,12 +87,8 @@ class Rest:
         response = web.StreamResponse(headers={**NO_CACHE, "Content-Type": "application/json"})
         response.enable_chunked_encoding()
         await response.prepare(request)
-        try:
-            async with asyncio.timeout(options.timeout_seconds) as deadline:
-                self._on_stream(deadline)
-                await watch.run(response.write)
-        except TimeoutError:
-            pass
+        async with self._open_streams.limit(options.timeout_seconds):
+            await watch.run(response.write)
         await response.write_eof()
         return response
 

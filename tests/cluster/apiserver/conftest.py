@@ -94,6 +94,7 @@ class Cluster:
     registry: Registry
     streams: FakeStreams
     loop: asyncio.AbstractEventLoop
+    server: ApiServer
 
     @property
     def kubeconfig(self) -> Path:
@@ -134,7 +135,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         return await server.start()
 
     port = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
-    yield Cluster(f"https://127.0.0.1:{port}", tls.ca_pem, tmp_path, registry, streams, loop)
+    yield Cluster(f"https://127.0.0.1:{port}", tls.ca_pem, tmp_path, registry, streams, loop, server)
     asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)

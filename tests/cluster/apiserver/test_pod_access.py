@@ -102,6 +102,16 @@ def test_stdin_reaches_the_command(kube: Any, cluster: Cluster) -> None:
         time.sleep(0.01)
 
 
+def test_a_server_that_stops_ends_commands_and_watches(kube: Any, cluster: Cluster, http: Http) -> None:
+    session = run(kube, "cat", stdin=True, _preload_content=False)
+    session.write_stdin("x\n")
+    assert session.readline_stdout(timeout=5) == "x"
+    watching = http.session.get(f"{http.url}/api/v1/namespaces/system/pods?watch=1", stream=True, timeout=10)
+    cluster.run(cluster.server.stop())
+    assert cluster.streams.sessions[-1].killed
+    assert len(list(watching.iter_lines())) == 3  # one event per pod, and a proper end
+
+
 def test_a_command_that_cannot_start_fails_on_the_error_channel(kube: Any) -> None:
     session = run(kube, "no-such-program", _preload_content=False)
     session.run_forever(timeout=5)
