@@ -8,7 +8,7 @@ from typing import Any
 from multidict import MultiMapping
 
 from cluster.embedded.apiserver.adapter import Adapter, parse_dry_run
-from cluster.embedded.apiserver.refusals import invalid
+from cluster.embedded.apiserver.refusals import bad_request, invalid
 from cluster.embedded.apiserver.responses import success
 from cluster.embedded.apiserver.status import failure
 from cluster.embedded.apiserver.watch import is_true, number
@@ -41,8 +41,11 @@ class DeleteOptions:
                 "orphanDependents": is_true(query["orphanDependents"]) if "orphanDependents" in query else None,
             }
         preconditions = body.get("preconditions") or {}
+        grace = body.get("gracePeriodSeconds")
+        if not isinstance(preconditions, dict) or not isinstance(grace, int | None) or isinstance(grace, bool):
+            raise bad_request("json: cannot unmarshal the body into Go value of type v1.DeleteOptions")
         return cls(
-            grace_period_seconds=body.get("gracePeriodSeconds"),
+            grace_period_seconds=grace,
             propagation=_propagation(body),
             uid=preconditions.get("uid") or "",
             resource_version=preconditions.get("resourceVersion") or "",

@@ -173,9 +173,10 @@ def _presenter(request: web.BaseRequest, route: Route) -> Presenter:
 
 
 def _metadata(obj: Object) -> Object:
-    metadata = obj.get("metadata")
+    metadata = obj.setdefault("metadata", {}) or {}
     if not isinstance(metadata, dict):
-        metadata = obj["metadata"] = {}
+        raise bad_request("json: cannot unmarshal metadata into Go value of type v1.ObjectMeta")
+    obj["metadata"] = metadata
     return metadata
 
 

@@ -168,6 +168,11 @@ def disruption_budget(obj: Object, now: datetime) -> list[Any]:
     ]
 
 
+def network_policy(obj: Object, now: datetime) -> list[Any]:
+    selector = (obj.get("spec") or {}).get("podSelector")
+    return [obj["metadata"]["name"], label_selector(selector), age(obj, now)]
+
+
 def priority_class(obj: Object, now: datetime) -> list[Any]:
     return [
         obj["metadata"]["name"],

@@ -70,6 +70,7 @@ _LAYOUTS: dict[str, _Layout] = {
         ("Name", "Min Available", "Max Unavailable", "Allowed Disruptions:integer", "Age"),
         table_cells.disruption_budget,
     ),
+    "networkpolicies.networking.k8s.io": _Layout(("Name", "Pod-Selector", "Age"), table_cells.network_policy),
     "priorityclasses.scheduling.k8s.io": _Layout(
         ("Name", "Value:integer", "Global-Default:boolean", "Age", "PreemptionPolicy"), table_cells.priority_class
     ),

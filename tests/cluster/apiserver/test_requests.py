@@ -73,6 +73,7 @@ def test_a_method_that_does_not_fit_is_405(http: Http, method: str, path: str) -
         ('{"apiVersion":', "application/json", 400, 'unexpected end of JSON input ({"apiVersion":)'),
         ("", "application/json", 400, "unexpected end of JSON input (<empty>)"),
         ("[]", "application/json", 400, "cannot unmarshal array"),
+        ('{"metadata":"x"}', "application/json", 400, "cannot unmarshal metadata"),
         ("{}", "text/plain", 415, "accepted media types include: application/json, application/yaml"),
         ('{"kind":"Service","apiVersion":"v1"}', "application/json", 400, "cannot be handled as a ConfigMap"),
         ("k8s", "application/vnd.kubernetes.protobuf", 400, "expected prefix"),
@@ -195,6 +196,12 @@ def test_preconditions_of_a_deletion_are_checked(http: Http) -> None:
 def test_bad_delete_options_are_invalid(http: Http, options: dict[str, Any]) -> None:
     create(http, "x")
     assert http("DELETE", f"{CONFIG_MAPS}/x", options).json()["reason"] == "Invalid"
+
+
+def test_delete_options_of_the_wrong_type_are_a_bad_request(http: Http) -> None:
+    create(http, "x")
+    for options in ({"gracePeriodSeconds": "soon"}, {"preconditions": ["uid"]}):
+        assert http("DELETE", f"{CONFIG_MAPS}/x", options).status_code == 400
 
 
 def test_metadata_alone_can_be_asked_for(http: Http) -> None:
