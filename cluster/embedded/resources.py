@@ -51,7 +51,12 @@ PODS = _core(
 )
 NODES = _core("nodes", "Node", namespaced=False, short_names=("no",), subresources=("status",))
 NAMESPACES = _core(
-    "namespaces", "Namespace", namespaced=False, short_names=("ns",), subresources=("status", "finalize")
+    "namespaces",
+    "Namespace",
+    namespaced=False,
+    short_names=("ns",),
+    subresources=("status", "finalize"),
+    verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
 )
 SERVICES = _core("services", "Service", short_names=("svc",), categories=("all",), subresources=("status",))
 ENDPOINTS = _core("endpoints", "Endpoints", short_names=("ep",))

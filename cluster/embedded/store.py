@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -117,7 +117,7 @@ class Store:
         self._append(collection, Change("DELETED", stamped, previous, self.version))
         return stamped
 
-    async def watch(self, resource: Resource, after_version: int) -> AsyncIterator[Change]:
+    async def watch(self, resource: Resource, after_version: int) -> AsyncGenerator[Change, None]:
         """Yield every change of the resource after a version, forever. Raises VersionGone.
 
         A watcher that does not read is dropped (VersionGone) once its buffer is full, as a real server does.

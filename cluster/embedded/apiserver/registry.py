@@ -31,7 +31,15 @@ class Registry:
         except NotFound:
             raise status.not_found(resource, name) from None
 
-    def create(self, resource: Resource, obj: Object) -> Object:
+    def create(
+        self,
+        resource: Resource,
+        obj: Object,
+        *,
+        field_manager: str = "",
+        dry_run: bool = False,
+        field_validation: str = "",
+    ) -> Object:
         obj = copy.deepcopy(obj)
         metadata = obj.setdefault("metadata", {})
         obj["apiVersion"], obj["kind"] = resource.api_version, resource.kind
@@ -43,12 +51,23 @@ class Registry:
             metadata["generation"] = 1
         if resource is PODS:
             obj.setdefault("status", {}).setdefault("phase", "Pending")
+        if dry_run:
+            return obj
         try:
             return self.store.create(resource, obj)
         except AlreadyExists:
             raise status.already_exists(resource, metadata["name"]) from None
 
-    def update(self, resource: Resource, obj: Object, *, subresource: str = "") -> Object:
+    def update(
+        self,
+        resource: Resource,
+        obj: Object,
+        *,
+        subresource: str = "",
+        field_manager: str = "",
+        dry_run: bool = False,
+        field_validation: str = "",
+    ) -> Object:
         metadata = obj["metadata"]
         old = self.get(resource, metadata.get("namespace") or "", metadata["name"])
         new = copy.deepcopy(obj)
@@ -71,7 +90,13 @@ class Registry:
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         if expected in (None, old["metadata"]["resourceVersion"]) and new == old:
             return old
-        if new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers") and resource is not PODS:
+        if dry_run:
+            return new
+        if (
+            new["metadata"].get("deletionTimestamp")
+            and not new["metadata"].get("finalizers")
+            and resource is not PODS
+        ):
             return self.store.delete(resource, metadata.get("namespace") or "", metadata["name"])
         try:
             return self.store.update(resource, new, expected_version=expected)
@@ -87,13 +112,22 @@ class Registry:
         *,
         patch_type: str,
         subresource: str = "",
+        field_manager: str = "",
+        dry_run: bool = False,
+        field_validation: str = "",
+        force: bool = False,
     ) -> Object:
+        if patch_type == "apply" and (namespace, name) not in self._keys(resource):
+            return self.create(resource, patch, dry_run=dry_run)
         old = self.get(resource, namespace, name)
         if patch_type == "json":
             new = jsonpatch.apply_patch(copy.deepcopy(old), patch)
         else:
             new = _merge(copy.deepcopy(old), patch)
-        return self.update(resource, new, subresource=subresource)
+        return self.update(resource, new, subresource=subresource, dry_run=dry_run)
+
+    def _keys(self, resource: Resource) -> set[tuple[str, str]]:
+        return {(o["metadata"].get("namespace", ""), o["metadata"]["name"]) for o in self.store.list(resource)}
 
     def delete(
         self,

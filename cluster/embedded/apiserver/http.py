@@ -1,0 +1,192 @@
+"""The HTTPS server: one handler for every request, from the token to the Status of an error."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from cluster.embedded.apiserver import discovery, exec, openapi, pod_access, scale, subresources
+from cluster.embedded.apiserver.adapter import Adapter
+from cluster.embedded.apiserver.auth import is_authorized, is_public
+from cluster.embedded.apiserver.negotiation import negotiate
+from cluster.embedded.apiserver.pod_streams import PodStreams
+from cluster.embedded.apiserver.refusals import (
+    NoSuchPath,
+    body_too_large,
+    method_not_allowed,
+    unauthorized,
+)
+from cluster.embedded.apiserver.registry import Registry
+from cluster.embedded.apiserver.responses import NO_CACHE, error_response, json_response, text_response
+from cluster.embedded.apiserver.rest import Rest
+from cluster.embedded.apiserver.routes import SUBRESOURCES, Route, parse
+from cluster.embedded.apiserver.status import failure
+from cluster.embedded.apiserver.streams import OpenStreams
+from cluster.embedded.apiserver.watch import BOOKMARK_PERIOD_SECONDS
+from cluster.embedded.client import ApiError
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.http import RawRequestMessage
+    from aiohttp.streams import StreamReader
+
+    from cluster.embedded.apiserver.tls import TlsFiles
+
+log = logging.getLogger(__name__)
+
+_HEALTH = ("healthz", "livez", "readyz")
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_SHUTDOWN_SECONDS = 2.0
+MAX_BODY_BYTES = 3 * 1024 * 1024
+"""The limit of a real API server for one request body."""
+
+
+class ApiServer:
+    """Serves a Registry as the Kubernetes API.
+
+    Args:
+        token: the bearer token of the cluster; requests without it are answered 401.
+        tls: the server certificate; None serves plain HTTP, over which client-go sends no token.
+        pod_streams: logs and exec of the containers.
+        bookmark_period_seconds: how often idle watches get a bookmark.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        token: str,
+        tls: TlsFiles | None,
+        pod_streams: PodStreams,
+        bookmark_period_seconds: float = BOOKMARK_PERIOD_SECONDS,
+    ) -> None:
+        self._adapter = Adapter(registry)
+        self._token = token
+        self._tls = tls
+        self._pod_streams = pod_streams
+        self._open_streams = OpenStreams()
+        self._rest = Rest(self._adapter, self._open_streams, bookmark_period_seconds=bookmark_period_seconds)
+        self._runner: web.ServerRunner | None = None
+        self._address = ""
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
+        """Listen; returns the bound port. Raises OSError when the port is taken."""
+        server = web.Server(self._handle, request_factory=_request, handler_cancellation=True, access_log=None)
+        self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
+        await self._runner.setup()
+        context = self._tls.context() if self._tls else None
+        await web.TCPSite(self._runner, host, port, ssl_context=context).start()
+        bound: int = self._runner.addresses[0][1]
+        self._address = f"{host}:{bound}"
+        return bound
+
+    async def stop(self) -> None:
+        """End all watches and streams, then close."""
+        self._open_streams.end_all()
+        if self._runner:
+            await self._runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            if not is_public(request.path) and not self._is_authorized(request):
+                raise unauthorized()
+            return await self._answer(request)
+        except ApiError as error:
+            return error_response(error)
+        except web.HTTPRequestEntityTooLarge:
+            return error_response(body_too_large(MAX_BODY_BYTES))
+        except NoSuchPath:
+            return text_response("404 page not found\n", 404)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:
+            log.exception("%s %s", request.method, request.path)
+            return error_response(failure(500, "InternalError", "Internal error occurred: see the server's log"))
+
+    def _is_authorized(self, request: web.BaseRequest) -> bool:
+        return is_authorized(request.headers.get("Authorization", ""), self._token)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        parts = tuple(part for part in request.path.split("/") if part)
+        document = self._document(request, parts)
+        if document is None:
+            return await self._resource(request, parse(request.path))
+        if request.method != "GET":
+            raise method_not_allowed()
+        return document
+
+    def _document(self, request: web.BaseRequest, parts: tuple[str, ...]) -> web.Response | None:
+        """What is not a resource; None when the path may name one."""
+        match parts:
+            case (root,) if root in ("api", "apis") and discovery.wants_aggregated(_accept(request)):
+                return _cached(request, *discovery.aggregated(root), discovery.AGGREGATED)
+            case (root,) if root in ("api", "apis"):
+                negotiate(_accept(request))
+            case (health, *_) if health in _HEALTH:
+                return text_response("ok")
+            case ("version",):
+                return json_response(discovery.VERSION)
+            case ():
+                return json_response({"paths": discovery.paths()})
+            case ("openapi", "v3"):
+                return _cached(request, *openapi.index(), "application/json")
+            case ("openapi", "v3", *root):
+                return _openapi_document(request, "/".join(root))
+        document = discovery.legacy(parts, self._address)
+        return json_response(document) if document else None
+
+    async def _resource(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
+        allowed = SUBRESOURCES.get(route.subresource, _METHODS)
+        if request.method not in allowed:
+            raise method_not_allowed()
+        match route.subresource:
+            case "scale":
+                return await scale.handle(request, route, self._adapter)
+            case "binding":
+                return await subresources.bind(request, route, self._adapter)
+            case "eviction":
+                return await subresources.evict(request, route, self._adapter)
+            case "log":
+                return await pod_access.logs(request, route, self._adapter, self._pod_streams, self._open_streams)
+            case "exec":
+                return await exec.handle(request, route, self._adapter, self._pod_streams, self._open_streams)
+        return await self._rest.handle(request, route)
+
+
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: web.RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY_BYTES)
+
+
+def _accept(request: web.BaseRequest) -> str:
+    return request.headers.get("Accept", "")
+
+
+def _openapi_document(request: web.BaseRequest, root: str) -> web.Response:
+    try:
+        data, etag = openapi.document(root)
+    except KeyError:
+        raise NoSuchPath(request.path) from None
+    response = _cached(request, data, etag, "application/json")
+    if request.query.get("hash") == etag.strip('"'):
+        response.headers["Cache-Control"] = "public, immutable"
+    return response
+
+
+def _cached(request: web.BaseRequest, data: bytes, etag: str, content_type: str) -> web.Response:
+    """A document with an ETag; 304 when the client has it."""
+    headers = {**NO_CACHE, "ETag": etag, "Vary": "Accept"}
+    if content_type == discovery.AGGREGATED:
+        headers["Cache-Control"] = "public"
+    if request.headers.get("If-None-Match") == etag:
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=data, headers={**headers, "Content-Type": content_type})

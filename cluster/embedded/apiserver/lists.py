@@ -1,0 +1,89 @@
+"""Lists: selectors, resourceVersion and paging."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from cluster.embedded.apiserver.refusals import bad_request, invalid, version_from_the_future
+from cluster.embedded.apiserver.routes import Route
+from cluster.embedded.apiserver.selectors import Predicate
+from cluster.embedded.apiserver.status import failure
+from cluster.embedded.apiserver.watch import number
+from cluster.embedded.resources import Object
+from cluster.embedded.store import Store
+
+_CONTINUE_FORMAT = "meta.k8s.io/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Items and list metadata."""
+
+    items: list[Object]
+    metadata: dict[str, Any]
+
+
+def list_page(store: Store, route: Route, selected: Predicate, query: Mapping[str, str]) -> Page:
+    """One page of a list, as the query asks for it. Raises ApiError.
+
+    Later pages keep the resourceVersion of the first, so that a watch from it misses nothing, and show what is
+    stored now.
+    """
+    number(query, "timeoutSeconds")
+    limit, token = number(query, "limit") or 0, query.get("continue", "")
+    check_version(store, query)
+    version, start = _decode_token(token) if token else (store.version, "")
+    items = [obj for obj in store.list(route.resource, route.namespace) if selected(obj)]
+    items = [obj for obj in items if _position(route, obj) > start]
+    metadata: dict[str, Any] = {"resourceVersion": str(version)}
+    if limit and len(items) > limit:
+        metadata["continue"] = _encode_token(version, _position(route, items[limit - 1]))
+        if not query.get("labelSelector") and not query.get("fieldSelector"):
+            metadata["remainingItemCount"] = len(items) - limit
+        items = items[:limit]
+    return Page(items, metadata)
+
+
+def check_version(store: Store, query: Mapping[str, str]) -> None:
+    """Refuse a resourceVersion that is malformed, of the future, or cannot be had. Raises ApiError."""
+    text, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
+    if text and query.get("continue"):
+        raise bad_request("specifying resource version is not allowed when using continue")
+    if match and not text:
+        problem = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+        raise invalid("ListOptions", "meta.k8s.io", "", "resourceVersionMatch", "FieldValueForbidden", problem)
+    if not text:
+        return
+    if not text.isdecimal():
+        problem = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        raise bad_request(f"invalid resource version: {problem}")
+    if int(text) > store.version:
+        raise version_from_the_future(int(text), store.version)
+    if match == "Exact" and int(text) != store.version:
+        raise failure(410, "Expired", "The resourceVersion for the provided list is too old.")
+
+
+def _position(route: Route, obj: Object) -> str:
+    """Where the object stands in the order of the list; sorts as the store does."""
+    metadata = obj["metadata"]
+    namespace = "" if route.namespace is not None else metadata.get("namespace") or ""
+    return f"{namespace}/{metadata['name']}\0"
+
+
+def _encode_token(version: int, start: str) -> str:
+    token = orjson.dumps({"v": _CONTINUE_FORMAT, "rv": version, "start": start})
+    return base64.urlsafe_b64encode(token).decode().rstrip("=")
+
+
+def _decode_token(text: str) -> tuple[int, str]:
+    try:
+        token = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        return int(token["rv"]), str(token["start"])
+    except (binascii.Error, ValueError, KeyError, TypeError) as error:
+        raise bad_request(f"invalid continue token: continue key is not valid: {error}") from None

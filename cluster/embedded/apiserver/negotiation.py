@@ -1,0 +1,86 @@
+"""Which of the server's representations a client asked for (the Accept header), and how objects look in them.
+
+Answers are JSON. A client that also takes protobuf gets JSON too; one that takes nothing but protobuf gets 406.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from cluster.embedded.apiserver import tables
+from cluster.embedded.apiserver.refusals import not_acceptable
+from cluster.embedded.resources import Object, Resource
+
+Form = Literal["object", "table", "metadata"]
+
+_FORMS: dict[str, Form] = {
+    "": "object",
+    "Table": "table",
+    "PartialObjectMetadata": "metadata",
+    "PartialObjectMetadataList": "metadata",
+}
+_JSON = ("application/json", "*/*", "application/*")
+
+
+def media_types(accept: str) -> Iterable[tuple[str, dict[str, str]]]:
+    """The media types of an Accept header, in order, with their parameters."""
+    for entry in accept.split(","):
+        media, *parameters = (part.strip() for part in entry.split(";"))
+        yield media.lower(), dict(p.split("=", 1) for p in parameters if "=" in p)
+
+
+def negotiate(accept: str) -> Form:
+    """The first form of the Accept header that is served. Raises ApiError 406."""
+    if not accept:
+        return "object"
+    for media, parameters in media_types(accept):
+        form = _FORMS.get(parameters.get("as", ""))
+        if media in _JSON and form and (form == "object" or parameters.get("v", "v1") == "v1"):
+            return form
+    raise not_acceptable()
+
+
+@dataclass(frozen=True, slots=True)
+class Presenter:
+    """Shapes objects of one resource for one request.
+
+    Args:
+        include_object: what table rows carry: ``Metadata``, ``Object`` or ``None``.
+    """
+
+    resource: Resource
+    form: Form = "object"
+    include_object: str = "Metadata"
+
+    def one(self, obj: Object) -> Object:
+        """A single object."""
+        if self.form == "table":
+            meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+            return tables.table(self.resource, [obj], meta, self.include_object)
+        return partial_metadata(obj) if self.form == "metadata" else obj
+
+    def many(self, items: list[Object], metadata: dict[str, Any]) -> Object:
+        """A list with its list metadata."""
+        if self.form == "table":
+            return tables.table(self.resource, items, metadata, self.include_object)
+        if self.form == "metadata":
+            api_version, kind = "meta.k8s.io/v1", "PartialObjectMetadataList"
+            shown = [partial_metadata(obj) for obj in items]
+        else:
+            api_version, kind = self.resource.api_version, f"{self.resource.kind}List"
+            shown = [{k: v for k, v in obj.items() if k not in ("apiVersion", "kind")} for obj in items]
+        return {"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": shown}
+
+    def event(self, obj: Object, *, first: bool) -> Object:
+        """The object of a watch event; only the first table of a watch has column definitions."""
+        shown = self.one(obj)
+        if self.form == "table" and not first:
+            shown["columnDefinitions"] = None
+        return shown
+
+
+def partial_metadata(obj: Object) -> Object:
+    """The object reduced to its metadata."""
+    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}

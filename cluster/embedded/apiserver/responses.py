@@ -1,0 +1,42 @@
+"""HTTP responses as a Kubernetes API server writes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from cluster.embedded.client import ApiError
+
+NO_CACHE = {"Cache-Control": "no-cache, private"}
+
+
+def json_response(body: Any, status: int = 200, *, pretty: bool = False) -> web.Response:
+    """A JSON body."""
+    data = orjson.dumps(body, option=orjson.OPT_INDENT_2 if pretty else None)
+    return web.Response(body=data, status=status, content_type="application/json", headers=NO_CACHE)
+
+
+def text_response(text: str, status: int = 200) -> web.Response:
+    """A plain-text body."""
+    return web.Response(text=text, status=status, headers=NO_CACHE)
+
+
+def error_response(error: ApiError) -> web.Response:
+    """The Status of a refusal, with Retry-After where the Status says so."""
+    response = json_response(error.status, error.code)
+    retry = (error.status.get("details") or {}).get("retryAfterSeconds")
+    if retry or error.code == 429:
+        response.headers["Retry-After"] = str(retry or 10)
+    return response
+
+
+def success(details: dict[str, Any] | None = None, *, code: int = 0) -> dict[str, Any]:
+    """A Status of success."""
+    body: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+    if details:
+        body["details"] = details
+    if code:
+        body["code"] = code
+    return body
