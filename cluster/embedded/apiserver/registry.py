@@ -92,11 +92,7 @@ class Registry:
             return old
         if dry_run:
             return new
-        if (
-            new["metadata"].get("deletionTimestamp")
-            and not new["metadata"].get("finalizers")
-            and resource is not PODS
-        ):
+        if new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers") and resource is not PODS:
             return self.store.delete(resource, metadata.get("namespace") or "", metadata["name"])
         try:
             return self.store.update(resource, new, expected_version=expected)

@@ -55,8 +55,7 @@ def summary(pod: Object) -> str:
 
 def _is_gated(status: Object) -> bool:
     return any(
-        c.get("type") == "PodScheduled" and c.get("reason") == "SchedulingGated"
-        for c in status.get("conditions") or []
+        c.get("type") == "PodScheduled" and c.get("reason") == "SchedulingGated" for c in status.get("conditions") or []
     )
 
 

@@ -67,9 +67,7 @@ class FakeStreams:
     async def logs(self, namespace: str, pod: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         self.asked.append(options)
         if options.previous:
-            raise failure(
-                400, "BadRequest", f'previous terminated container "{container}" in pod "{pod}" not found'
-            )
+            raise failure(400, "BadRequest", f'previous terminated container "{container}" in pod "{pod}" not found')
         for line in self.lines[-options.tail_lines :] if options.tail_lines else self.lines:
             yield line
         while options.follow and not self.follow_until.is_set():

@@ -32,9 +32,7 @@ def test_health_and_version_need_no_token(http: Http, path: str) -> None:
     assert http("GET", path, Authorization="").status_code == 200
 
 
-@pytest.mark.parametrize(
-    "path", ["/api", "/apis", "/api/v1/namespaces", "/openapi/v3", "/", "/nosuch", "/versions"]
-)
+@pytest.mark.parametrize("path", ["/api", "/apis", "/api/v1/namespaces", "/openapi/v3", "/", "/nosuch", "/versions"])
 def test_everything_else_needs_the_token(http: Http, path: str) -> None:
     for header in ("", "Bearer wrong", "Basic YTpi"):
         response = http("GET", path, Authorization=header)
@@ -79,9 +77,7 @@ def test_a_method_that_does_not_fit_is_405(http: Http, method: str, path: str) -
         ("k8s", "application/vnd.kubernetes.protobuf", 400, "expected prefix"),
     ],
 )
-def test_a_body_that_cannot_be_read_is_refused(
-    http: Http, body: str, content_type: str, code: int, text: str
-) -> None:
+def test_a_body_that_cannot_be_read_is_refused(http: Http, body: str, content_type: str, code: int, text: str) -> None:
     response = http("POST", CONFIG_MAPS, body, content_type=content_type)
     assert response.status_code == code
     assert text in response.json()["message"]

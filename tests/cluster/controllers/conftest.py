@@ -50,7 +50,9 @@ class World:
 
     async def add_node(self, name: str, *, gpus: int = 8) -> None:
         offer = {"cpu": "16", "memory": "64Gi", "pods": "110", "nvidia.com/gpu": str(gpus)}
-        await self.client.create(NODES, {"metadata": {"name": name}, "status": {"allocatable": offer, "capacity": offer}})
+        await self.client.create(
+            NODES, {"metadata": {"name": name}, "status": {"allocatable": offer, "capacity": offer}}
+        )
 
     async def pods(self) -> list[Object]:
         return (await self.client.list(PODS, "system")).items

@@ -35,7 +35,10 @@ def test_a_new_deployment_gets_its_pods_and_says_so_like_a_real_one() -> None:
             available, progressing = condition(done, "Available"), condition(done, "Progressing")
             assert available is not None
             assert progressing is not None
-            assert (available["reason"], progressing["reason"]) == ("MinimumReplicasAvailable", "NewReplicaSetAvailable")
+            assert (available["reason"], progressing["reason"]) == (
+                "MinimumReplicasAvailable",
+                "NewReplicaSetAvailable",
+            )
             (replica_set,) = (await world.client.list(REPLICA_SETS, "system")).items
             assert replica_set["metadata"]["annotations"]["deployment.kubernetes.io/max-replicas"] == "4"
             events = (await world.client.list(EVENTS, "system")).items
@@ -84,7 +87,9 @@ def test_a_rollout_to_a_version_that_never_gets_ready_stops_and_a_rollback_reuse
             await world.until(complete)
             world.broken.add("bad")
             await world.client.patch(DEPLOYMENTS, "web", {"spec": web(3, "bad")["spec"]}, "system")
-            stuck = await world.until(lambda d: (condition(d, "Progressing") or {}).get("reason") == "ProgressDeadlineExceeded")
+            stuck = await world.until(
+                lambda d: (condition(d, "Progressing") or {}).get("reason") == "ProgressDeadlineExceeded"
+            )
             assert stuck["status"]["availableReplicas"] == 2
             await world.client.patch(DEPLOYMENTS, "web", {"spec": web(3)["spec"]}, "system")
             back = await world.until(lambda d: complete(d) and d["metadata"]["generation"] == 3)

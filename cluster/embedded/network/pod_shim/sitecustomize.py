@@ -1,0 +1,136 @@
+"""Makes a Python program believe that it runs in a pod's own network namespace.
+
+Put on a container's PYTHONPATH by the node agent; Python imports it at start. It must cost next to nothing and may
+import nothing but the standard library. It acts only where ``POD_IP`` is set:
+
+- binding 0.0.0.0, ``::`` or localhost binds the pod's address, so that every pod can listen on the same port;
+- connections to loopback leave from the pod's address, and localhost is the pod itself;
+- cluster names are asked of the cluster's DNS, with a pod's search path (ndots 5).
+
+Programs that do not use Python's ``socket`` module (uvloop, for one) are not adapted.
+"""
+
+import os
+
+if os.environ.get("POD_IP"):
+    import socket
+
+    _POD_IP = os.environ["POD_IP"]
+    _DNS = os.environ.get("CLUSTER_DNS", "")
+    _NAMESPACE = os.environ.get("POD_NAMESPACE", "default")
+    _ANY = ("", "0.0.0.0", "::", "localhost", "127.0.0.1", "::1")  # noqa: S104  (what is rewritten)
+    _SELF = ("localhost", "127.0.0.1", "::1")
+    _TIMEOUT_SECONDS = 2.0
+
+    _bind = socket.socket.bind
+    _connect = socket.socket.connect
+    _connect_ex = socket.socket.connect_ex
+    _getaddrinfo = socket.getaddrinfo
+
+    def _pod_bind(self, address):
+        if self.family == socket.AF_INET6:
+            raise OSError(99, "Cannot assign requested address: a pod has no IPv6")
+        if self.family == socket.AF_INET and address[0] in _ANY:
+            address = (_POD_IP, *address[1:])
+        return _bind(self, address)
+
+    def _prepare(self, address):
+        """Where to connect to, having left from the pod's address."""
+        if self.family != socket.AF_INET:
+            return address
+        host, *rest = address
+        if host in _SELF:
+            host = _POD_IP
+        if host.startswith("127.") and self.getsockname()[1] == 0:
+            try:
+                _bind(self, (_POD_IP, 0))
+            except OSError:
+                pass  # bound already
+        return (host, *rest)
+
+    def _pod_connect(self, address):
+        return _connect(self, _prepare(self, address))
+
+    def _pod_connect_ex(self, address):
+        return _connect_ex(self, _prepare(self, address))
+
+    def _candidates(name):
+        """The full names to try, in order (resolv.conf: search NS.svc.cluster.local ..., ndots 5)."""
+        if name.endswith("."):
+            return [name.rstrip(".")]
+        searched = [
+            f"{name}.{suffix}" for suffix in (f"{_NAMESPACE}.svc.cluster.local", "svc.cluster.local", "cluster.local")
+        ]
+        return [name, *searched] if name.count(".") >= 5 else [*searched, name]
+
+    def _query(name):
+        """(rcode, addresses) of one A query to the cluster's DNS; rcode -1 when it did not answer."""
+        server, _, port = _DNS.rpartition(":")
+        identity = os.urandom(2)
+        labels = b"".join(bytes([len(part)]) + part.encode() for part in name.split("."))
+        packet = identity + b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + labels + b"\x00\x00\x01\x00\x01"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+            link.settimeout(_TIMEOUT_SECONDS)
+            _connect(link, (server, int(port)))
+            for _ in range(2):
+                try:
+                    link.send(packet)
+                    reply = link.recv(4096)
+                except OSError:
+                    continue
+                if reply[:2] == identity:
+                    return reply[3] & 15, _addresses(reply, len(packet))
+        return -1, []
+
+    def _addresses(reply, offset):
+        found = []
+        for _ in range(int.from_bytes(reply[6:8], "big")):
+            while reply[offset] & 0xC0 != 0xC0 and reply[offset]:
+                offset += reply[offset] + 1
+            offset += 2 if reply[offset] & 0xC0 == 0xC0 else 1
+            kind, size = (
+                int.from_bytes(reply[offset : offset + 2], "big"),
+                int.from_bytes(reply[offset + 8 : offset + 10], "big"),
+            )
+            offset += 10
+            if kind == 1:
+                found.append(".".join(str(byte) for byte in reply[offset : offset + 4]))
+            offset += size
+        return found
+
+    def _is_address(host):
+        try:
+            socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def _pod_getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):  # noqa: A002  (the standard library's name)
+        name = host.decode() if isinstance(host, bytes) else host
+        if not name or name in _ANY:
+            return _getaddrinfo(_POD_IP, port, 0, type, proto, flags)
+        if not _DNS or _is_address(name):
+            return _getaddrinfo(host, port, family, type, proto, flags)
+        if name == socket.gethostname():
+            return _getaddrinfo(_POD_IP, port, 0, type, proto, flags)
+        for candidate in _candidates(name.lower()):
+            if not candidate.endswith(".cluster.local"):
+                continue
+            code, addresses = _query(candidate)
+            if code in (-1, 2):
+                raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+            if addresses:
+                return [entry for a in addresses for entry in _getaddrinfo(a, port, socket.AF_INET, type, proto, flags)]
+        if name.lower().rstrip(".").endswith(".cluster.local"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return _getaddrinfo(host, port, family, type, proto, flags)
+
+    def _pod_gethostbyname(name):
+        return _pod_getaddrinfo(name, None, socket.AF_INET)[0][4][0]
+
+    socket.socket.bind = _pod_bind
+    socket.socket.connect = _pod_connect
+    socket.socket.connect_ex = _pod_connect_ex
+    socket.getaddrinfo = _pod_getaddrinfo
+    socket.gethostbyname = _pod_gethostbyname
+    socket.has_dualstack_ipv6 = lambda: False
