@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 from chaoslib.exceptions import ActivityFailed
+from clients.registry import RegistryClient
+from clients.router import RouterClient
 
 from clients.errors import GamedayError
 from clients.kube import KubeClient, registry_access, router_access
-from clients.registry import RegistryClient
-from clients.router import RouterClient
 
 
 def kubeconfig() -> Path:

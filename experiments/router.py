@@ -6,9 +6,9 @@ import threading
 import time
 
 from chaoslib.exceptions import ActivityFailed
+from clients.router import RouterClient
 
 from clients.errors import GamedayError
-from clients.router import RouterClient
 from experiments import cluster
 
 _POLL_SECONDS = 0.1

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from remediation.engine import Remediator
 from rich.console import Console
 
 from clients.errors import GamedayError, InputError
@@ -20,7 +21,6 @@ from gameday.results import EXIT_UNUSABLE
 from gameday.session import Subject
 from gameday.slo import Slo
 from load.profile import LoadProfile
-from remediation.engine import Remediator
 
 ROOT = Path(__file__).resolve().parent.parent
 app = typer.Typer(

@@ -16,13 +16,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from remediation.engine import Remediator
 from rich.console import Console
 
-from clients.errors import EnvironmentUnusable, GamedayError, InputError
+from clients.errors import EnvironmentUnusable, InputError
 from cluster.provider import Cluster
 from gameday import pytest_plugin
 from gameday.bundle import collect_cluster_evidence
-from gameday.experiment import EXPERIMENTS, check_experiment, find_experiment
+from gameday.experiment import check_experiment, find_experiment
 from gameday.features import check_features
 from gameday.progress import Progress
 from gameday.providers import ClusterRequest, running_cluster
@@ -33,7 +34,6 @@ from gameday.session import GameDay, Subject, values_of
 from gameday.slo import Slo
 from gameday.timeline import Timeline
 from load.profile import LoadProfile
-from remediation.engine import Remediator
 
 STEP_MODULES = ("steps.service", "steps.failure", "steps.remediation")
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from remediation.engine import Outcome, RemediationEvent
 
 from clients.errors import DeadlineExceeded, GamedayError, OperationFailed
 from gameday.evidence import ScenarioEvidence, Window, between, count_at, window
 from gameday.experiment import ExperimentEvent, ExperimentRun, find_experiment
 from gameday.judge import Judgement, Recovery, breach, find_recovery, judge
 from gameday.session import GameDay
-from remediation.engine import Outcome, RemediationEvent
 
 INJECT_SECONDS = 90.0
 ROLLBACK_SECONDS = 120.0

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from clients.registry import RegistryClient
+from clients.router import RouterClient
 from kubernetes import watch
+from remediation.engine import Remediator
+from remediation.model import Target
 
 from clients.errors import DeadlineExceeded, EnvironmentUnusable, InputError
 from clients.helm import HelmClient, Values, merge
 from clients.kube import KubeClient, registry_access, router_access
-from clients.registry import RegistryClient
-from clients.router import RouterClient
 from gameday.evidence import PodCount
 from gameday.load_driver import LoadDriver
 from gameday.observer import ReleaseObserver
@@ -24,8 +26,6 @@ from gameday.progress import Progress
 from gameday.slo import Slo
 from gameday.timeline import Timeline
 from load.profile import LoadProfile
-from remediation.engine import Remediator
-from remediation.model import Target
 
 if TYPE_CHECKING:
     from cluster.provider import Cluster

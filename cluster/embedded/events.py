@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 from cluster.embedded.client import ApiClient, ApiError
 from cluster.embedded.resources import EVENTS, Object
 
+log = logging.getLogger(__name__)
 EventType = Literal["Normal", "Warning"]
 
 
@@ -44,7 +46,7 @@ class EventRecorder:
             self._remember(key, name, 1)
         except ApiError as error:
             if error.code not in (403, 404):
-                raise
+                log.warning("event %s about %s was not written: %s", reason, reference["name"], error)
 
     async def _count(self, key: tuple[str, ...], namespace: str) -> bool:
         name, count = self._seen[key]

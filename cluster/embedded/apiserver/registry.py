@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import jsonpatch
 
 from cluster.embedded.apiserver import status
-from cluster.embedded.resources import PODS, Object, Resource
+from cluster.embedded.resources import PODS, SERVICES, Object, Resource
 from cluster.embedded.store import AlreadyExists, NotFound, Store, VersionConflict
 
 
@@ -22,8 +23,9 @@ def now() -> str:
 class Registry:
     """Create, read, update and delete with Kubernetes' life-cycle rules. Raises ApiError."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, service_addresses: Callable[[], str] | None = None) -> None:
         self.store = store
+        self._service_addresses = service_addresses
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object:
         try:
@@ -51,6 +53,8 @@ class Registry:
             metadata["generation"] = 1
         if resource is PODS:
             obj.setdefault("status", {}).setdefault("phase", "Pending")
+        if resource is SERVICES and self._service_addresses and not obj["spec"].get("clusterIP"):
+            obj["spec"]["clusterIP"] = self._service_addresses()
         if dry_run:
             return obj
         try:

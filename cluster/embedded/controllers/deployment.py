@@ -151,7 +151,7 @@ class DeploymentController:
             word = "up" if count > before else "down"
             name = replica_set["metadata"]["name"]
             message = f"Scaled {word} replica set {name} from {before} to {count}"
-            await self._recorder.event(deployment, "Normal", "ScalingReplicaSet", message)
+            self._recorder.event(deployment, "Normal", "ScalingReplicaSet", message)
 
     async def _create_new(self, deployment: Object, owned: list[Object]) -> Object | None:
         metadata, spec = deployment["metadata"], deployment["spec"]
@@ -189,7 +189,7 @@ class DeploymentController:
         await self._set_revision(deployment, revision)
         if count:
             message = f"Scaled up replica set {created['metadata']['name']} from 0 to {count}"
-            await self._recorder.event(deployment, "Normal", "ScalingReplicaSet", message)
+            self._recorder.event(deployment, "Normal", "ScalingReplicaSet", message)
         return created
 
     async def _sync_new(self, deployment: Object, new: Object, owned: list[Object]) -> Object:

@@ -140,12 +140,12 @@ class ReplicaSetController:
         try:
             created = await self._client.create(PODS, pod)
         except ApiError as error:
-            await self._recorder.event(replica_set, "Warning", "FailedCreate", f"Error creating: {error.problem}")
+            self._recorder.event(replica_set, "Warning", "FailedCreate", f"Error creating: {error.problem}")
             raise
         name, uid = created["metadata"]["name"], created["metadata"]["uid"]
         if self._pods.get(key[0], name) is None:
             self._creating.setdefault(key, set()).add(uid)
-        await self._recorder.event(replica_set, "Normal", "SuccessfulCreate", f"Created pod: {name}")
+        self._recorder.event(replica_set, "Normal", "SuccessfulCreate", f"Created pod: {name}")
 
     async def _delete(self, key: Key, replica_set: Object, pod: Object) -> None:
         name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
@@ -158,7 +158,7 @@ class ReplicaSetController:
         seen = self._pods.get(key[0], name)
         if seen is not None and not terminating(seen):
             self._deleting.setdefault(key, set()).add(uid)
-        await self._recorder.event(replica_set, "Normal", "SuccessfulDelete", f"Deleted pod: {name}")
+        self._recorder.event(replica_set, "Normal", "SuccessfulDelete", f"Deleted pod: {name}")
 
     async def _report(self, key: Key, replica_set: Object, pods: list[Object]) -> None:
         status = replica_status(replica_set, pods)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 Endpoint = tuple[str, int]
 
@@ -33,10 +35,10 @@ class _Pipe(asyncio.Protocol):
         self.peer: _Pipe | None = None
         self._early: list[bytes] = []
         self._early_eof = False
+        self._read_all = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     def join(self, peer: _Pipe) -> None:
         """Begin to pass on what is read, and what was read before."""
@@ -56,11 +58,15 @@ class _Pipe(asyncio.Protocol):
             self.peer.transport.write(data)
 
     def eof_received(self) -> bool:
+        """Pass the end on. The other direction lives on until it ends too."""
+        self._read_all = True
+        if self.peer is not None and self.peer._read_all:
+            return False  # both ends have been read: this side closes, and takes the other with it
         if self.peer is None or self.peer.transport is None:
             self._early_eof = True
         elif not self.peer.transport.is_closing():
             self.peer.transport.write_eof()
-        return True  # half-closed: the other direction lives on
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         other = self.peer.transport if self.peer else None
@@ -142,20 +148,35 @@ class Listener:
         self._address = address
         self._port = port
         self._endpoints: list[Endpoint] = []
-        self._server: asyncio.Server | None = None
+        self._socket: socket.socket | None = None
+        self._accepting: set[asyncio.Task[Any]] = set()
         self._turn = 0
 
-    async def set_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
-        """Use these endpoints for new connections; those that exist live on."""
+    def set_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
+        """Use these endpoints for new connections; those that exist live on. Raises OSError."""
         self._endpoints = list(endpoints)
-        if self._endpoints and self._server is None:
-            loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(
-                lambda: _Front(self), self._address, self._port, reuse_address=True, backlog=1024
-            )
-        elif not self._endpoints and self._server is not None:
-            self._server.close()
-            self._server = None
+        loop = asyncio.get_running_loop()
+        if self._endpoints and self._socket is None:
+            self._socket = _listening_socket(self._address, self._port)
+            loop.add_reader(self._socket.fileno(), self._accept)
+        elif not self._endpoints and self._socket is not None:
+            loop.remove_reader(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+
+    def _accept(self) -> None:
+        """Take every connection that waits. Not asyncio's own server: closing that one forgets connections that it has
+        accepted a moment ago, and their clients hang."""
+        assert self._socket is not None
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            task = loop.create_task(loop.connect_accepted_socket(lambda: _Front(self), connection))
+            self._accepting.add(task)
+            task.add_done_callback(self._accepting.discard)
 
     def order(self) -> list[Endpoint]:
         """The endpoints in the order to try for the next connection (round robin)."""
@@ -164,9 +185,22 @@ class Listener:
         self._turn = (self._turn + 1) % len(self._endpoints)
         return [*self._endpoints[self._turn :], *self._endpoints[: self._turn]]
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Stop listening and cut every connection."""
-        await self.set_endpoints([])
+        self.set_endpoints([])
         for front in list(self.connections):
             if front.transport is not None:
                 front.transport.abort()
+
+
+def _listening_socket(address: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setblocking(False)
+        listener.bind((address, port))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener

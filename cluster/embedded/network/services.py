@@ -55,7 +55,7 @@ class ServiceProxy:
         finally:
             for listeners in self._listeners.values():
                 for listener in listeners.values():
-                    await listener.close()
+                    listener.close()
 
     def _on_service(self, old: Object | None, new: Object | None) -> None:
         obj = new or old
@@ -74,7 +74,7 @@ class ServiceProxy:
         wanted = _ports(service)
         listeners = self._listeners.setdefault(key, {})
         for gone in [where for where in listeners if where not in wanted]:
-            await listeners.pop(gone).close()
+            listeners.pop(gone).close()
         slices = [
             one
             for one in self._slices.in_namespace(key[0])
@@ -85,7 +85,7 @@ class ServiceProxy:
             if listener is None:
                 listener = listeners[where] = Listener(*where, lambda: self.faults.by_service.get(key, LinkFault()))
             try:
-                await listener.set_endpoints(ready_endpoints(slices, port_name))
+                listener.set_endpoints(ready_endpoints(slices, port_name))
             except OSError as error:
                 log.error("cannot listen on %s:%s for %s/%s: %s", *where, *key, error)
         if not listeners:

@@ -18,7 +18,7 @@ if os.environ.get("POD_IP"):
     _POD_IP = os.environ["POD_IP"]
     _DNS = os.environ.get("CLUSTER_DNS", "")
     _NAMESPACE = os.environ.get("POD_NAMESPACE", "default")
-    _ANY = ("", "0.0.0.0", "::", "localhost", "127.0.0.1", "::1")  # noqa: S104  (what is rewritten)
+    _ANY = ("", "0.0.0.0", "::", "localhost", "127.0.0.1", "::1")
     _SELF = ("localhost", "127.0.0.1", "::1")
     _TIMEOUT_SECONDS = 2.0
 
@@ -105,7 +105,7 @@ if os.environ.get("POD_IP"):
             return False
         return True
 
-    def _pod_getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):  # noqa: A002  (the standard library's name)
+    def _pod_getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):
         name = host.decode() if isinstance(host, bytes) else host
         if not name or name in _ANY:
             return _getaddrinfo(_POD_IP, port, 0, type, proto, flags)

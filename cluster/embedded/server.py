@@ -1,0 +1,278 @@
+"""The process of an embedded cluster: API server, controllers, scheduler, node agents and network in one loop.
+
+    python -m cluster.embedded.server --state-dir DIR [--name NAME] [--image-map FILE] [--config FILE] [--port N]
+
+It writes ``kubeconfig`` and, once it serves, ``cluster.json`` into the state folder, and ends at SIGTERM or SIGINT, or,
+with ``--die-with-parent``, when the process that started it is gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clients.errors import EnvironmentUnusable, GamedayError
+
+if TYPE_CHECKING:
+    from cluster.embedded.apiserver.pod_streams import ExecSession, LogOptions
+    from cluster.embedded.client import ApiClient
+    from cluster.embedded.config import ClusterConfig
+    from cluster.embedded.network.addresses import Subnet
+    from cluster.embedded.node.agent import NodeAgent
+
+log = logging.getLogger("cluster")
+_PR_SET_PDEATHSIG = 1
+POD_SHIM = Path(__file__).resolve().parent / "network" / "pod_shim"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Command line of the process."""
+
+    state_dir: Path
+    name: str
+    image_map: Path | None
+    config: Path | None
+    port: int
+    die_with_parent: bool
+
+
+def main() -> None:
+    """Run a cluster until it is told to stop. Ends with code 2 and one message when it cannot begin."""
+    options = _parse()
+    if options.die_with_parent:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        import uvloop
+
+        uvloop.run(serve(options))
+    except GamedayError as error:
+        log.error("%s", error)
+        sys.exit(2)
+
+
+async def serve(options: Options) -> None:
+    """Start every part, serve until a signal, stop every part."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with _running(options) as (address, dns, subnet):
+        _announce(options, address, dns, subnet)
+        log.info("cluster %s serves at https://%s", options.name, address)
+        try:
+            await stopping.wait()
+        finally:
+            (options.state_dir / "cluster.json").unlink(missing_ok=True)
+            log.info("cluster %s stops", options.name)
+
+
+@contextlib.asynccontextmanager
+async def _running(options: Options) -> AsyncIterator[tuple[str, str, int]]:
+    from cluster.embedded.apiserver import auth, tls
+    from cluster.embedded.apiserver.bootstrap import bootstrap
+    from cluster.embedded.apiserver.http import ApiServer
+    from cluster.embedded.apiserver.local import LocalClient
+    from cluster.embedded.apiserver.registry import Registry
+    from cluster.embedded.config import ClusterConfig
+    from cluster.embedded.network.addresses import Subnet
+    from cluster.embedded.store import Store
+
+    config = ClusterConfig.load(options.config) if options.config else ClusterConfig()
+    subnet = Subnet.claim()
+    registry = Registry(Store(), service_addresses=subnet.pool("service").next_address)
+    client = LocalClient(registry)
+    streams = NodeStreams(client)
+    files = tls.create_tls_files(options.state_dir)
+    token = auth.new_token()
+    api = ApiServer(registry, token=token, tls=files, pod_streams=streams)
+    port = await _listen(api, options.port)
+    bootstrap(registry, api_port=port)
+    address = f"127.0.0.1:{port}"
+    _write_private(
+        options.state_dir / "kubeconfig", auth.kubeconfig(f"https://{address}", files.ca_pem, token, options.name)
+    )
+    components = asyncio.ensure_future(_components(client, config, options, subnet, streams, files.ca_pem))
+    try:
+        dns = await streams.dns
+        yield address, dns, subnet.number
+    finally:
+        components.cancel()
+        await asyncio.wait([components], timeout=10)
+        await api.stop()
+        subnet.close()
+
+
+async def _components(
+    client: ApiClient,
+    config: ClusterConfig,
+    options: Options,
+    subnet: Subnet,
+    streams: NodeStreams,
+    ca_pem: str,
+) -> None:
+    """Everything that is a client of the API. One part that breaks ends the process: half a cluster is none."""
+    from cluster.embedded.controllers.manager import ControllerSettings, run_controllers
+    from cluster.embedded.informer import Informer
+    from cluster.embedded.network.dns import DnsServer
+    from cluster.embedded.network.services import ServiceProxy
+    from cluster.embedded.resources import ENDPOINT_SLICES, SERVICES
+    from cluster.embedded.scheduler import run_scheduler
+
+    services, slices = Informer(client, SERVICES), Informer(client, ENDPOINT_SLICES)
+    dns = DnsServer(services, slices)
+    nodes = subnet.pool("node")
+    dns_address = nodes.next_address()
+    dns_at = f"{dns_address}:{await dns.start(dns_address)}"
+    agents = _node_agents(client, config, options, subnet, dns_at)
+    streams.serve(agents, dns_at)
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run_controllers(client, ControllerSettings(ca_pem=ca_pem)))
+            group.create_task(run_scheduler(client))
+            for informer in (services, slices):
+                group.create_task(informer.run())
+            group.create_task(ServiceProxy(services, slices).run())
+            for agent in agents.values():
+                group.create_task(agent.run())
+    except* Exception as errors:
+        log.exception("a component broke", exc_info=errors)
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        dns.stop()
+
+
+def _node_agents(
+    client: ApiClient, config: ClusterConfig, options: Options, subnet: Subnet, dns: str
+) -> dict[str, NodeAgent]:
+    from cluster.embedded.events import EventRecorder
+    from cluster.embedded.node.agent import NodeAgent
+    from cluster.embedded.node.images import ImageMap
+    from cluster.embedded.node.settings import NodeSettings
+
+    images = ImageMap.load(options.image_map) if options.image_map else ImageMap.empty()
+    addresses, pods = subnet.pool("node"), subnet.pool("pod")
+    addresses.next_address()  # the DNS server's
+    agents = {}
+    for node in config.nodes:
+        capacity = {"cpu": node.cpu, "memory": node.memory, "pods": node.pods, "ephemeral-storage": "100Gi"}
+        if node.gpus:
+            capacity["nvidia.com/gpu"] = str(node.gpus)
+        settings = NodeSettings(
+            name=node.name,
+            address=addresses.next_address(),
+            root=options.state_dir / "node" / node.name,
+            capacity=capacity,
+            labels=node.labels,
+            taints=tuple(node.taints),
+            restart_backoff_base_seconds=config.restart_backoff_base_seconds,
+            dns=dns,
+            pod_shim=POD_SHIM,
+        )
+        agents[node.name] = NodeAgent(client, settings, images, pods, EventRecorder(client, "kubelet", node.name))
+    return agents
+
+
+class NodeStreams:
+    """Logs and exec of any pod, asked of the agent of its node.
+
+    Attributes:
+        dns: the DNS server's ``ADDRESS:PORT``, once it is up.
+    """
+
+    def __init__(self, client: ApiClient) -> None:
+        self.dns: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._client = client
+        self._agents: dict[str, NodeAgent] = {}
+
+    def serve(self, agents: dict[str, NodeAgent], dns: str) -> None:
+        """Begin to answer."""
+        self._agents = agents
+        self.dns.set_result(dns)
+
+    async def logs(self, namespace: str, pod: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+        """See PodStreams."""
+        agent = await self._agent(namespace, pod)
+        async for chunk in agent.logs(namespace, pod, container, options):
+            yield chunk
+
+    async def exec(
+        self, namespace: str, pod: str, container: str, command: list[str], *, stdin: bool, tty: bool
+    ) -> ExecSession:
+        """See PodStreams."""
+        agent = await self._agent(namespace, pod)
+        return await agent.exec(namespace, pod, container, command, stdin=stdin, tty=tty)
+
+    async def _agent(self, namespace: str, pod: str) -> NodeAgent:
+        from cluster.embedded.apiserver.status import failure
+        from cluster.embedded.resources import PODS
+
+        found = await self._client.get(PODS, pod, namespace)
+        node = found["spec"].get("nodeName", "")
+        if node not in self._agents:
+            raise failure(400, "BadRequest", f"pod {pod} does not have a host assigned")
+        return self._agents[node]
+
+
+async def _listen(api: object, port: int) -> int:
+    from cluster.embedded.apiserver.http import ApiServer
+
+    assert isinstance(api, ApiServer)
+    try:
+        return await api.start(port=port)
+    except OSError as error:
+        raise EnvironmentUnusable(
+            f"the port is in use: {error.strerror}", where=f"127.0.0.1:{port}", remedy="choose another --port, or 0"
+        ) from error
+
+
+def _announce(options: Options, address: str, dns: str, subnet: int) -> None:
+    """Write ``cluster.json`` in one piece: its presence says that the cluster serves."""
+    content = {
+        "name": options.name,
+        "pid": os.getpid(),
+        "server": f"https://{address}",
+        "dns": dns,
+        "subnet": f"127.{subnet}.0.0/16",
+        "started": time.time(),
+    }
+    path = options.state_dir / "cluster.json"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=1) + "\n")
+    temporary.replace(path)
+
+
+def _write_private(path: Path, content: str) -> None:
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        stream.write(content)
+
+
+def _parse() -> Options:
+    parser = argparse.ArgumentParser(prog="cluster.embedded.server", description="run an embedded cluster")
+    parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--name", default="default")
+    parser.add_argument("--image-map", type=Path)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--die-with-parent", action="store_true")
+    given = parser.parse_args()
+    given.state_dir.mkdir(parents=True, exist_ok=True)
+    return Options(**vars(given))
+
+
+if __name__ == "__main__":
+    main()

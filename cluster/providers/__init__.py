@@ -1,0 +1,1 @@
+"""The providers of clusters; `embedded` needs nothing but this package."""

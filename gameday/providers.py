@@ -1,0 +1,50 @@
+"""Chooses and holds the cluster of a run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from clients.kube import KubeClient
+from cluster.provider import Cluster
+from cluster.providers.embedded import EmbeddedProvider
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterRequest:
+    """Which cluster a run is to have.
+
+    Attributes:
+        kubeconfig: an existing cluster; None for an embedded one of its own.
+        image_map, config, port: for the embedded one.
+    """
+
+    kubeconfig: Path | None
+    image_map: Path
+    config: Path | None = None
+    port: int = 0
+
+    @property
+    def provider(self) -> str:
+        """What the report calls it."""
+        return "embedded" if self.kubeconfig is None else "existing"
+
+
+@contextlib.contextmanager
+def running_cluster(request: ClusterRequest, state_dir: Path, *, keep: bool) -> Iterator[Cluster]:
+    """The cluster of a run; an embedded one is stopped at the end, unless it is to be kept."""
+    if request.kubeconfig is not None:
+        kube = KubeClient(request.kubeconfig)
+        with kube.errors("existing cluster"):
+            kube.core.list_namespace(limit=1, _request_timeout=10)
+        yield Cluster("existing", "existing", request.kubeconfig)
+        return
+    provider = EmbeddedProvider(request.image_map, request.config, request.port)
+    cluster = provider.up(state_dir.parent.name, state_dir=state_dir, detached=keep)
+    try:
+        yield cluster
+    finally:
+        if not keep:
+            provider.down(state_dir)
