@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
+from collections import deque
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -27,17 +29,26 @@ class EventRecorder:
         self._component = component
         self._host = host
         self._seen: dict[tuple[str, ...], tuple[str, int]] = {}
+        self._waiting: deque[tuple[Object, EventType, str, str]] = deque()
+        self._writer: asyncio.Task[None] | None = None
 
-    async def event(
-        self, involved: Object, kind: EventType, reason: str, message: str, *, field_path: str = ""
-    ) -> None:
-        """Record an event about an object. The same event again raises the count of the first.
+    def event(self, involved: Object, kind: EventType, reason: str, message: str, *, field_path: str = "") -> None:
+        """Record an event about an object, in order, without waiting for it to be written.
 
-        A namespace that is on its way out takes no new events; that is not an error.
+        The same event again raises the count of the first.
         """
-        reference = _reference(involved, field_path)
+        self._waiting.append((_reference(involved, field_path), kind, reason, message))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.ensure_future(self._write())
+
+    async def _write(self) -> None:
+        while self._waiting:
+            await self._record(*self._waiting.popleft())
+
+    async def _record(self, reference: Object, kind: EventType, reason: str, message: str) -> None:
+        """Write one event. A namespace that is on its way out takes none; events are never worth a failure."""
         namespace = reference.get("namespace") or "default"
-        key = (reference.get("uid", ""), field_path, kind, reason, message)
+        key = (reference.get("uid", ""), reference.get("fieldPath", ""), kind, reason, message)
         try:
             if key in self._seen and await self._count(key, namespace):
                 return
