@@ -6,21 +6,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from chaoslib.exceptions import ActivityFailed
-from kubernetes import watch
-
-from clients.errors import GamedayError
-from experiments.cluster import kube
+from experiments.cluster import failures, kube
 
 Pod = dict[str, Any]
+_INSTANCE = "app.kubernetes.io/instance={}"
 
 
 def all_ready(release: str, namespace: str, timeout_seconds: float) -> bool:
     """Whether, within the time, as many pods of the release are Ready as its Deployment wants, and at least one."""
 
     def satisfied(pods: list[Pod]) -> bool:
-        wanted = _desired(release, namespace)
-        return 0 < wanted <= sum(_ready(pod) for pod in pods)
+        return 0 < _desired(release, namespace) <= sum(map(_ready, pods))
 
     return _await_pods(release, namespace, satisfied, timeout_seconds)
 
@@ -29,49 +25,27 @@ def oom_killed(release: str, namespace: str, timeout_seconds: float) -> bool:
     """Whether, within the time, a pod was killed for its memory while at least one other pod is Ready."""
 
     def satisfied(pods: list[Pod]) -> bool:
-        return any(_oom(pod) for pod in pods) and any(_ready(pod) for pod in pods)
+        return any(map(_oom, pods)) and any(map(_ready, pods))
 
     return _await_pods(release, namespace, satisfied, timeout_seconds)
 
 
 def _await_pods(release: str, namespace: str, satisfied: Callable[[list[Pod]], bool], timeout_seconds: float) -> bool:
-    """Follow the pods of a release by a watch until a condition holds; False when the time ran out."""
-    client = kube()
-    selector = f"app.kubernetes.io/instance={release}"
+    """Look at the pods of a release, and again at every change, until a condition holds; False when time is over."""
+    labels = _INSTANCE.format(release)
     deadline = time.monotonic() + float(timeout_seconds)
-    pods: dict[str, Pod] = {}
-    try:
-        with client.errors(f"pods of {release}"):
-            listed = client.plain(client.core.list_namespaced_pod(namespace, label_selector=selector))
-            pods = {pod["metadata"]["name"]: pod for pod in listed["items"]}
-            if satisfied(list(pods.values())):
-                return True
-            for event in watch.Watch().stream(
-                client.core.list_namespaced_pod,
-                namespace,
-                label_selector=selector,
-                resource_version=listed["metadata"]["resourceVersion"],
-                timeout_seconds=max(1, round(deadline - time.monotonic())),
-            ):
-                pod = event["raw_object"]
-                if event["type"] == "DELETED":
-                    pods.pop(pod["metadata"]["name"], None)
-                else:
-                    pods[pod["metadata"]["name"]] = pod
-                if satisfied(list(pods.values())):
+    with failures():
+        client = kube()
+        while (left := deadline - time.monotonic()) > 0:
+            for _ in client.watch("pods", namespace, labels=labels, timeout_seconds=left):
+                if satisfied(client.list_objects("pods", namespace, labels=labels)):
                     return True
-    except GamedayError as error:
-        raise ActivityFailed(str(error)) from error
     return False
 
 
 def _desired(release: str, namespace: str) -> int:
-    client = kube()
-    with client.errors(f"deployments of {release}"):
-        found = client.apps.list_namespaced_deployment(
-            namespace, label_selector=f"app.kubernetes.io/instance={release}"
-        )
-    return sum(int(deployment.spec.replicas or 0) for deployment in found.items)
+    found = kube().list_objects("deployments", namespace, labels=_INSTANCE.format(release))
+    return sum(int(deployment["spec"].get("replicas", 1)) for deployment in found)
 
 
 def _ready(pod: Pod) -> bool:

@@ -7,12 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from chaoslib.exceptions import ActivityFailed
-
-from clients.errors import GamedayError
-from clients.helm import HelmClient, Revision, merge, stored_chart
-from clients.kube import KubeClient
-from experiments.cluster import kubeconfig
+from clients.errors import OperationFailed
+from clients.helm_release import StoredRelease, decode, merge_values, selector, write_chart
+from experiments.cluster import failures, helm, kube
 
 _MARK = "gameday fault: "
 
@@ -22,45 +19,34 @@ def set_values(release: str, namespace: str, values: Mapping[str, Any], fault: s
 
     The new revision's description names the fault, so that `restore` finds what was there before it.
     """
-    try:
-        helm = HelmClient(kubeconfig(), namespace)
-        current = _latest(helm, release)
-        with TemporaryDirectory(prefix="gameday-chart-") as folder:
-            chart = stored_chart(_release_secret(release, namespace, current.number), Path(folder))
-            helm.upgrade(chart, release, merge(helm.values(release), values), description=f"{_MARK}{fault}")
-        return {"release": release, "before": current.number, "values": dict(values)}
-    except GamedayError as error:
-        raise ActivityFailed(str(error)) from error
+    with failures(), helm(namespace) as client, TemporaryDirectory(prefix="gameday-chart-") as folder:
+        current = _revisions(release, namespace)[-1]
+        chart = write_chart(current, Path(folder))
+        wanted = merge_values(current.user_values, values)
+        client.upgrade(release, chart, wanted, description=f"{_MARK}{fault}")
+        return {"release": release, "before": current.revision, "values": dict(values)}
 
 
-def restore(release: str, namespace: str, fault: str, timeout_seconds: int) -> dict[str, Any]:
+def restore(release: str, namespace: str, fault: str, timeout_seconds: float) -> dict[str, Any]:
     """Bring a release back to the values it had before the fault; does nothing when it has them already."""
-    try:
-        helm = HelmClient(kubeconfig(), namespace)
-        history = helm.history(release)
-        marked = [r.number for r in history if r.description == f"{_MARK}{fault}"]
+    with failures(), helm(namespace) as client:
+        history = _revisions(release, namespace)
+        marked = [one.revision for one in history if one.description == f"{_MARK}{fault}"]
         if not marked:
             return {"restored": False, "reason": "no revision of this fault"}
-        before = max(r.number for r in history if r.number < marked[-1] and not r.description.startswith(_MARK))
-        if helm.values(release) == helm.values(release, revision=before) and history[-1].status == "deployed":
-            return {"restored": False, "reason": f"the values are those of revision {before}"}
-        helm.rollback(release, before, wait_seconds=timeout_seconds)
-        return {"restored": True, "revision": before}
-    except GamedayError as error:
-        raise ActivityFailed(str(error)) from error
+        before = [one for one in history if one.revision < marked[-1] and not one.description.startswith(_MARK)][-1]
+        if history[-1].status == "deployed" and history[-1].user_values == before.user_values:
+            return {"restored": False, "reason": f"the values are those of revision {before.revision}"}
+        client.rollback(release, before.revision, wait_seconds=timeout_seconds)
+        return {"restored": True, "revision": before.revision}
 
 
-def _latest(helm: HelmClient, release: str) -> Revision:
-    history = helm.history(release)
-    if not history:
-        raise ActivityFailed(f"there is no release {release!r}")
-    return history[-1]
-
-
-def _release_secret(release: str, namespace: str, revision: int) -> bytes:
-    kube = KubeClient(kubeconfig())
-    name = f"sh.helm.release.v1.{release}.v{revision}"
-    with kube.errors(f"secret {namespace}/{name}"):
-        secret = kube.core.read_namespaced_secret(name, namespace)
-    data: str = secret.data["release"]
-    return data.encode()
+def _revisions(release: str, namespace: str) -> list[StoredRelease]:
+    """All revisions as Helm stored them, oldest first. Raises OperationFailed when there is none."""
+    found = sorted(
+        (decode(secret) for secret in kube().list_objects("secrets", namespace, labels=selector(release))),
+        key=lambda one: one.revision,
+    )
+    if not found:
+        raise OperationFailed("there is no such release", where=f"release {release} in {namespace}")
+    return found
