@@ -49,6 +49,7 @@ def deployment(source: Json) -> Deployment:
         strategy=strategy.get("type", "RollingUpdate"),
         max_surge=surge,
         max_unavailable=unavailable,
+        rolling_update=strategy.get("rollingUpdate") or {},
         progress_deadline_exceeded=any(
             c.get("reason") == "ProgressDeadlineExceeded" for c in status.get("conditions") or ()
         ),

@@ -21,6 +21,7 @@ from remediation.decide import decide
 from remediation.diagnose import diagnose
 from remediation.http import HttpCompletions, HttpRegistry
 from remediation.model import (
+    ActionResult,
     Cause,
     Decision,
     DecisionAction,
@@ -29,7 +30,10 @@ from remediation.model import (
     JsonValue,
     Outcome,
     OutcomeStatus,
+    PatchStrategy,
+    Phase,
     Plan,
+    PlannedAction,
     RemediationEvent,
     Target,
 )
@@ -146,6 +150,7 @@ class Remediation:
         if planned.refused or not planned.actions:
             return self._escalate(planned.refused or "no action is known", _summaries(findings)), None
         if failure := self._act(planned):
+            self._put_back(planned)
             return self._escalate(failure, _summaries(findings), failed=True), None
         return self._validated(decision)
 
@@ -157,19 +162,22 @@ class Remediation:
                 return f"{action.name} was not done: the time was over"
             if self._changes > self.policy.max_actions:
                 return f"{action.name} was not done: more than {self.policy.max_actions} changes"
-            result = self.actor.perform(action.action, stop=self.stop, deadline=self.deadline)
-            self._emit(
-                "acted",
-                action=action.name,
-                phase=action.phase.value,
-                command=action.command,
-                ok=result.ok,
-                detail=result.detail,
-                changed=result.changed,
-            )
+            result = self._perform(action)
             if not result.ok:
                 return f"{action.name} failed: {result.detail}"
         return ""
+
+    def _perform(self, action: PlannedAction) -> ActionResult:
+        result = self.actor.perform(action.action, stop=self.stop, deadline=self.deadline)
+        done = {"action": action.name, "phase": action.phase.value, "command": action.command}
+        self._emit("acted", **done, ok=result.ok, detail=result.detail, changed=result.changed)
+        return result
+
+    def _put_back(self, planned: Plan) -> None:
+        """After a failure: what was changed only for the time of the rollout goes back all the same."""
+        for action in planned.actions:
+            if action.phase is Phase.SCALE and isinstance(action.action, PatchStrategy):
+                self._perform(action)
 
     def _validated(self, decision: Decision) -> tuple[Outcome | None, Validation]:
         validator = Validator(self.observer, self.actor, self.policy, self._note)

@@ -194,8 +194,8 @@ class PatchStrategy:
     """Let a rollout go on without a surge pod (`max_surge` 0), or put the strategy back."""
 
     deployment: str
-    max_surge: int
-    max_unavailable: int
+    max_surge: int | str
+    max_unavailable: int | str
 
 
 @dataclass(frozen=True)

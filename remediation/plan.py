@@ -86,16 +86,25 @@ def _rollout(snapshot: Snapshot, action: ActionKind, why: str, notes: list[str])
     if not room.fits and not room.by_unavailable:
         raise _Refused(room.text)
     wait = (Phase.REMEDIATE, WaitRollout(deployment.name), "all pods of the new revision must be available")
-    steps: list[Step] = [(Phase.REMEDIATE, action, why), wait]
-    return steps if room.fits else [*_make_room(deployment, room.text), *steps]
+    change = (Phase.REMEDIATE, action, why)
+    if room.fits:
+        return [change, wait]
+    way, back = _give_way(deployment, room.text)
+    return [change, way, wait, back]
 
 
-def _make_room(deployment: Deployment, why: str) -> list[Step]:
-    restore = PatchStrategy(deployment.name, deployment.max_surge, deployment.max_unavailable)
-    return [
-        (Phase.STABILISE, PatchStrategy(deployment.name, 0, 1), why),
-        (Phase.SCALE, restore, "the strategy goes back to what it was"),
-    ]
+def _give_way(deployment: Deployment, why: str) -> tuple[Step, Step]:
+    """Let one pod go first, and the strategy as it was written.
+
+    Patched after Helm's own change: Helm applies server-side, and fields that somebody else has changed would
+    conflict.
+    """
+    written = deployment.rolling_update
+    surge, unavailable = written.get("maxSurge", "25%"), written.get("maxUnavailable", "25%")
+    return (
+        (Phase.REMEDIATE, PatchStrategy(deployment.name, 0, 1), why),
+        (Phase.SCALE, PatchStrategy(deployment.name, surge, unavailable), "the strategy goes back to what it was"),
+    )
 
 
 def _raise_memory(finding: Finding, snapshot: Snapshot, policy: Policy) -> tuple[HelmUpgrade, str]:

@@ -81,7 +81,9 @@ class ReplicaSet:
 
 @dataclass(frozen=True)
 class Deployment:
-    """The Deployment behind the release. `desired` is `spec.replicas`."""
+    """The Deployment behind the release. `desired` is `spec.replicas`; `rolling_update` is as written in its
+    spec.
+    """
 
     name: str
     desired: int
@@ -93,6 +95,7 @@ class Deployment:
     strategy: str = "RollingUpdate"
     max_surge: int = 1
     max_unavailable: int = 0
+    rolling_update: Mapping[str, int | str] = field(default_factory=dict)
     progress_deadline_exceeded: bool = False
     gpus_per_pod: int = 0
     node_selector: Mapping[str, str] = field(default_factory=dict)

@@ -65,13 +65,14 @@ def test_phases_follow_procedure_3():
     tight = mixed(3, 4, nodes=(Node("gpu-1", memory_bytes=8 * GI, gpus=3, gpus_in_use=3),))
     assert tight.deployment is not None
     unplaced = tuple(dataclasses.replace(p, node="") if not p.ready else p for p in tight.pods)
-    deployment = dataclasses.replace(tight.deployment, max_unavailable=0)
+    written = {"maxSurge": "25%", "maxUnavailable": 0}
+    deployment = dataclasses.replace(tight.deployment, max_unavailable=0, rolling_update=written)
     result = planned(dataclasses.replace(tight, pods=unplaced, deployment=deployment))
     phases = [list(Phase).index(a.phase) for a in result.actions]
     assert phases == sorted(phases)
-    assert names(result)[0] == names(result)[-1] == "PatchStrategy"
-    assert '"maxSurge":0,"maxUnavailable":1' in result.actions[0].command
-    assert '"maxSurge":1,"maxUnavailable":0' in result.actions[-1].command
+    assert names(result)[:3] == ["HelmUpgrade", "PatchStrategy", "WaitRollout"]
+    assert '"maxSurge":0,"maxUnavailable":1' in result.actions[1].command
+    assert '"maxSurge":"25%","maxUnavailable":0' in result.actions[-1].command
 
 
 def test_nothing_is_scaled_flushed_or_disabled():

@@ -15,6 +15,7 @@ from remediation.engine import Remediation
 from remediation.model import Outcome
 from remediation.observe import Observer
 from remediation.policy import Policy
+from remediation.ports import Completion
 from remediation.render import as_json
 from tests.remediation.samples import TARGET
 from tests.remediation.world import World
@@ -153,6 +154,41 @@ def test_a_failing_helm_upgrade_ends_it():
     assert outcome.status == "failed"
     assert "the hook failed" in outcome.summary
     assert names(outcome)[-1] == "escalated"
+
+
+def test_a_repair_after_which_clients_still_fail_is_no_repair():
+    world = oom(errors_per_scrape=1, errors_remain=True)
+    outcome = remediate(world, deadline_seconds=0.8)
+    assert outcome.status == "escalated"
+    assert [e.details["ok"] for e in outcome.events if e.name == "validated"] == [False]
+    assert any("SLO" in text for text in outcome.remains)
+
+
+def test_a_model_that_answers_only_past_the_router_is_no_repair():
+    world = oom()
+    world.complete = lambda url, *_, **__: Completion(200 if "8000" in url else 502)
+    outcome = remediate(world, deadline_seconds=0.8)
+    assert outcome.status == "failed"
+    assert "VerifyRouting" in outcome.summary
+
+
+@pytest.mark.parametrize("helm_breaks", [False, True])
+def test_a_strategy_changed_for_a_rollout_is_put_back_whatever_happens(helm_breaks):
+    world = oom(gpus=0, max_unavailable=0, helm_breaks=helm_breaks, old_pods=4)
+    world.merge_patch = lambda *call: world.calls.append(call[-1]["spec"]["strategy"]["rollingUpdate"])
+    place = world._pod
+
+    def unplaced(*arguments):
+        pod = place(*arguments)
+        if not arguments[-1]:
+            del pod["spec"]["nodeName"]
+        return pod
+
+    world._pod = unplaced
+    outcome = remediate(world)
+    patches = [call for call in world.calls if isinstance(call, dict)]
+    assert patches[-1] == {"maxSurge": "25%", "maxUnavailable": 0}
+    assert outcome.status == ("failed" if helm_breaks else "repaired")
 
 
 def test_zero_replicas_are_escalated_and_never_scaled():

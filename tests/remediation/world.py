@@ -39,6 +39,9 @@ class World:
     helm_breaks: bool = False
     requests_per_scrape: int = 20
     errors_per_scrape: int = 0
+    errors_remain: bool = False
+    gpus: int = 8
+    max_unavailable: int = 1
     revisions: list[dict[str, Any]] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     _served: int = 0
@@ -116,7 +119,7 @@ class World:
         status = {"observedGeneration": 1, "updatedReplicas": done, "availableReplicas": done, "replicas": done}
         revision = {"deployment.kubernetes.io/revision": str(len(self.revisions))}
         metadata = {"name": RELEASE, "uid": "d", "generation": 1, "annotations": revision}
-        rolling = {"maxSurge": 1, "maxUnavailable": 1}
+        rolling = {"maxSurge": 0 if self.max_unavailable else "25%", "maxUnavailable": self.max_unavailable}
         spec = {
             "replicas": self.desired,
             "strategy": {"rollingUpdate": rolling},
@@ -174,7 +177,7 @@ class World:
         return found
 
     def _nodes(self) -> list[dict[str, Any]]:
-        allocatable = {"memory": "8Gi", "nvidia.com/gpu": "8"}
+        allocatable = {"memory": "8Gi", "nvidia.com/gpu": str(self.gpus)}
         status = {"allocatable": allocatable, "conditions": [{"type": "Ready", "status": "True"}]}
         return [{"metadata": {"name": "gpu-1"}, "spec": {}, "status": status}]
 
@@ -208,7 +211,7 @@ class World:
         return Completion(200)
 
     def metrics(self, base_url: str) -> str:
-        failing = self.errors_per_scrape if not self.fits else 0
+        failing = self.errors_per_scrape if self.errors_remain or not self.fits else 0
         self._served += self.requests_per_scrape - failing
         self._failed += failing
         name, labels = "api_router_requests_total", 'model="llama-2-7b",outcome='
