@@ -1,0 +1,182 @@
+"""Kubernetes objects as plain JSON, with errors that say what to do.
+
+A thin layer over the official client: it takes the kubeconfig rules, TLS and tokens from there, and leaves its
+model classes aside, so that what comes out is what the API server said (camelCase keys, nothing dropped).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from clients.errors import EnvironmentUnusable, InputError, OperationFailed
+
+JsonObject = dict[str, Any]
+
+REQUEST_TIMEOUT_SECONDS = 10.0
+
+# resource -> (API class, stem of its methods)
+_RESOURCES = {
+    "deployments": ("AppsV1Api", "deployment"),
+    "endpointslices": ("DiscoveryV1Api", "endpoint_slice"),
+    "events": ("CoreV1Api", "event"),
+    "nodes": ("CoreV1Api", "node"),
+    "pods": ("CoreV1Api", "pod"),
+    "replicasets": ("AppsV1Api", "replica_set"),
+    "secrets": ("CoreV1Api", "secret"),
+    "services": ("CoreV1Api", "service"),
+}
+
+
+class KubeClient:
+    """Reads, watches and patches objects of one cluster.
+
+    Args:
+        kubeconfig: a kubeconfig file; None means `$KUBECONFIG`, then `~/.kube/config`, then the pod's service
+        account. context: a context of that file; None means its current one.
+
+    Raises:
+        InputError: when the file, or the context in it, is missing or unreadable.
+    """
+
+    def __init__(self, kubeconfig: Path | None = None, context: str | None = None) -> None:
+        self._client = _untyped("kubernetes.client")
+        self._api = self._client.ApiClient(_configuration(kubeconfig, context))
+        self.server = str(self._api.configuration.host)
+
+    def list_objects(
+        self, resource: str, namespace: str | None = None, *, labels: str = "", fields: str = ""
+    ) -> list[JsonObject]:
+        """Objects of a resource (`pods`, `deployments`, ...), in one namespace or in all of them."""
+        api, stem = self._resource(resource)
+        if resource == "nodes":
+            method = f"list_{stem}"
+        else:
+            method = f"list_namespaced_{stem}" if namespace else f"list_{stem}_for_all_namespaces"
+        given = {"label_selector": labels, "field_selector": fields}
+        if resource != "nodes":
+            given["namespace"] = namespace or ""
+        found = self._call(getattr(api, method), {k: v for k, v in given.items() if v})
+        items: list[JsonObject] = found.get("items") or []
+        return items
+
+    def read(self, resource: str, namespace: str, name: str) -> JsonObject | None:
+        """One object, or None if there is none of that name."""
+        api, stem = self._resource(resource)
+        where = {"name": name, "namespace": namespace}
+        found: JsonObject | None = self._call(getattr(api, f"read_namespaced_{stem}"), where, missing_ok=True)
+        return found
+
+    def merge_patch(self, resource: str, namespace: str, name: str, body: JsonObject) -> JsonObject:
+        """Change one object by a JSON merge patch."""
+        api, stem = self._resource(resource)
+        method = getattr(api, f"patch_namespaced_{stem}")
+        content_type = "application/merge-patch+json"
+        given = {"name": name, "namespace": namespace, "body": body, "_content_type": content_type}
+        changed: JsonObject = self._call(method, given)
+        return changed
+
+    def watch(
+        self, resource: str, namespace: str, *, labels: str = "", timeout_seconds: float
+    ) -> Iterator[JsonObject]:
+        """The objects of a resource as they are, and again whenever they change, until the time is over."""
+        api, stem = self._resource(resource)
+        method = getattr(api, f"list_namespaced_{stem}")
+        options = {"label_selector": labels} if labels else {}
+        seconds = max(1, round(timeout_seconds))
+        try:
+            watcher = _untyped("kubernetes.watch").Watch()
+            stream = watcher.stream(method, namespace=namespace, timeout_seconds=seconds, **options)
+            for event in stream:
+                yield event["raw_object"]
+        except Exception as error:
+            raise self._explained(error) from error
+
+    def close(self) -> None:
+        """Close the connections. The object must not be used afterwards."""
+        self._api.close()
+
+    def _resource(self, resource: str) -> tuple[Any, str]:
+        api, stem = _RESOURCES[resource]
+        return getattr(self._client, api)(self._api), stem
+
+    def _call(self, method: Callable[..., Any], given: dict[str, Any], *, missing_ok: bool = False) -> Any:
+        try:
+            answer = method(**given, _preload_content=False, _request_timeout=REQUEST_TIMEOUT_SECONDS)
+            return json.loads(answer.data)
+        except Exception as error:
+            if missing_ok and getattr(error, "status", None) == 404:
+                return None
+            raise self._explained(error) from error
+
+    def _explained(self, error: Exception) -> Exception:
+        """Our error for what the client or the network raised; anything else is a bug and stays what it is."""
+        import urllib3
+        from kubernetes.client.exceptions import ApiException
+
+        if isinstance(error, ApiException):
+            return _api_error(error, self.server)
+        if isinstance(error, urllib3.exceptions.HTTPError | OSError):
+            remedy = "is the cluster up, and is this its kubeconfig?"
+            return EnvironmentUnusable(f"the cluster cannot be reached: {error}", where=self.server, remedy=remedy)
+        return error
+
+
+def _configuration(kubeconfig: Path | None, context: str | None) -> Any:
+    from kubernetes.config.config_exception import ConfigException
+
+    config = _untyped("kubernetes.config")
+    configuration = _untyped("kubernetes.client").Configuration()
+    if kubeconfig is None and not os.environ.get("KUBECONFIG") and _in_cluster():
+        config.load_incluster_config(client_configuration=configuration)
+    else:
+        where = str(kubeconfig or os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+        if kubeconfig is not None and not kubeconfig.is_file():
+            raise InputError("there is no such kubeconfig file", where=where, remedy="check --kubeconfig")
+        try:
+            file = str(kubeconfig) if kubeconfig else None
+            config.load_kube_config(config_file=file, context=context, client_configuration=configuration)
+        except ConfigException as error:
+            problem = f"the kubeconfig cannot be used: {error}"
+            raise InputError(
+                problem, where=where, remedy="give --kubeconfig FILE, and --context if needed"
+            ) from None
+        except Exception as error:
+            problem = f"the kubeconfig cannot be read: {' '.join(str(error).split())}"
+            raise InputError(problem, where=where, remedy="give a valid kubeconfig file") from error
+    configuration.retries = False
+    return configuration
+
+
+def _untyped(module: str) -> Any:
+    """A module of the client, which has no types. Imported late: it takes a third of a second."""
+    return importlib.import_module(module)
+
+
+def _in_cluster() -> bool:
+    in_pod = Path("/var/run/secrets/kubernetes.io/serviceaccount/token").is_file()
+    return in_pod and not (Path.home() / ".kube" / "config").is_file()
+
+
+def _api_error(error: Any, server: str) -> Exception:
+    if error.status in (401, 403):
+        remedy = "check the token and the roles of the kubeconfig's user"
+        return EnvironmentUnusable(
+            f"the API server refused us ({error.status}): {_message(error)}", where=server, remedy=remedy
+        )
+    if not error.status:
+        return EnvironmentUnusable(
+            f"the cluster cannot be reached: {error.reason}", where=server, remedy="is the cluster up?"
+        )
+    return OperationFailed(f"the API server answered {error.status}: {_message(error)}", where=server)
+
+
+def _message(error: Any) -> str:
+    try:
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return str(error.reason)

@@ -1,0 +1,262 @@
+"""From the first look to the outcome, on a simulated platform that behaves on its own."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from clients.errors import EnvironmentUnusable
+from remediation.act import Actor
+from remediation.engine import Remediation
+from remediation.model import Outcome
+from remediation.observe import Observer
+from remediation.policy import Policy
+from remediation.ports import Completion
+from remediation.render import as_json
+from tests.remediation.samples import TARGET
+from tests.remediation.world import World
+
+POLICY = Policy(
+    settling_seconds=0.0,
+    traffic_window_seconds=0.1,
+    poll_seconds=0.01,
+    confirm_seconds=0.05,
+    rollout_timeout_seconds=0.3,
+    validate_timeout_seconds=0.3,
+)
+
+
+def remediate(world, policy=POLICY, deadline_seconds=3.0, patience_seconds=0.1, stop=None) -> Outcome:
+    observer = Observer(world, TARGET, policy, world, world)
+    actor = Actor(world, world, observer, TARGET, policy, world)
+    emitted = []
+    deadline = time.monotonic() + deadline_seconds
+    stop = stop or threading.Event()
+    run = Remediation(observer, actor, TARGET, policy, emitted.append, stop, deadline, patience_seconds)
+    outcome = run.run()
+    assert tuple(emitted) == outcome.events
+    return outcome
+
+
+def oom(**settings) -> World:
+    """Two revisions, the newer with a limit that the model does not fit into, and a value of the owner's own."""
+    keep = {"image": {"tag": "v9"}}
+    world = World(**settings).install(**keep, resources={"limits": {"memory": "512Mi"}})
+    return world.install(**keep, resources={"limits": {"memory": "64Mi"}})
+
+
+def names(outcome):
+    return [event.name for event in outcome.events if event.name != "observed"]
+
+
+def decided(outcome):
+    return next(event.details for event in outcome.events if event.name == "decided")
+
+
+def test_an_oom_is_repaired_with_a_higher_limit_and_everything_else_kept():
+    world = oom()
+    outcome = remediate(world)
+    assert outcome.status == "repaired"
+    assert world.limit == "512Mi"
+    assert world.revisions[-1]["config"]["image"] == {"tag": "v9"}
+    assert names(outcome)[:3] == ["detected", "decided", "planned"]
+    assert names(outcome)[-2:] == ["acted", "validated"]
+    assert decided(outcome)["action"] == "fix_forward"
+    assert decided(outcome)["healthy_share"] == 0.75
+    assert "complete at router" in world.calls
+
+
+def test_without_a_healthy_pod_it_rolls_back_to_what_was_good():
+    world = oom(old_pods=0)
+    outcome = remediate(world)
+    assert outcome.status == "repaired"
+    assert "rollback 1" in world.calls
+    assert decided(outcome)["action"] == "immediate_rollback"
+    assert decided(outcome)["rollback_revision"] == 1
+
+
+def test_the_measured_error_rate_makes_the_decision():
+    outcome = remediate(oom(errors_per_scrape=10))
+    assert decided(outcome)["error_rate"] == 0.5
+    assert decided(outcome)["action"] == "rollback"
+
+
+def test_without_traffic_probes_are_sent_and_the_rate_stays_unknown():
+    world = oom(requests_per_scrape=0)
+    outcome = remediate(world)
+    assert outcome.status == "repaired"
+    assert decided(outcome)["error_rate"] is None
+    assert decided(outcome)["action"] == "fix_forward_monitored"
+    assert world.calls.index("complete at router") < world.calls.index("upgrade")
+
+
+def test_a_disabled_model_is_enabled_after_its_pods_have_answered():
+    world = World(status="disabled").install()
+    outcome = remediate(world)
+    assert outcome.status == "repaired"
+    assert world.status == "ready"
+    changes = [call for call in world.calls if call != "complete at pod"]
+    assert world.calls[0] == "complete at pod"
+    assert changes[:2] == ["clear cache", "enable"]
+    assert changes[-1] == "complete at router"
+    assert "upgrade" not in world.calls
+
+
+@pytest.mark.parametrize("kept", [{"reason": "maintenance"}, {"owner": "ana"}])
+def test_a_model_disabled_on_purpose_stays_disabled(kept):
+    world = World(status="disabled", **kept).install()
+    outcome = remediate(world)
+    assert outcome.status == "nothing_to_do"
+    assert "on purpose" in outcome.summary
+    assert world.status == "disabled"
+    assert "enable" not in world.calls
+
+
+def test_somebody_who_disables_it_on_purpose_in_the_meantime_is_respected():
+    world = World(status="disabled").install()
+    world.clear_cache = lambda *_: setattr(world, "owner", "ana")
+    outcome = remediate(world)
+    assert outcome.status == "failed"
+    assert world.status == "disabled"
+
+
+def test_a_healthy_platform_is_left_alone():
+    world = World().install()
+    outcome = remediate(world)
+    assert outcome.status == "nothing_to_do"
+    assert names(outcome) == []
+    assert not {"upgrade", "enable", "clear cache"} & set(world.calls)
+
+
+def test_both_failures_are_repaired():
+    world = oom(status="disabled")
+    outcome = remediate(world)
+    assert outcome.status == "repaired"
+    assert world.fits
+    assert world.status == "ready"
+    assert world.calls.index("upgrade") < world.calls.index("enable")
+
+
+def test_a_limit_that_is_still_too_low_is_handed_over_with_the_reason():
+    world = oom(footprint="4Gi")
+    outcome = remediate(world)
+    assert outcome.status == "failed"
+    assert "the new pods fail too" in outcome.summary
+    assert world.calls.count("upgrade") == 1
+
+
+def test_a_failing_helm_upgrade_ends_it():
+    outcome = remediate(oom(helm_breaks=True))
+    assert outcome.status == "failed"
+    assert "the hook failed" in outcome.summary
+    assert names(outcome)[-1] == "escalated"
+
+
+def test_a_repair_after_which_clients_still_fail_is_no_repair():
+    world = oom(errors_per_scrape=1, errors_remain=True)
+    outcome = remediate(world, deadline_seconds=0.8)
+    assert outcome.status == "escalated"
+    assert [e.details["ok"] for e in outcome.events if e.name == "validated"] == [False]
+    assert any("SLO" in text for text in outcome.remains)
+
+
+def test_a_model_that_answers_only_past_the_router_is_no_repair():
+    world = oom()
+    world.complete = lambda url, *_, **__: Completion(200 if "8000" in url else 502)
+    outcome = remediate(world, deadline_seconds=0.8)
+    assert outcome.status == "failed"
+    assert "VerifyRouting" in outcome.summary
+
+
+@pytest.mark.parametrize("helm_breaks", [False, True])
+def test_a_strategy_changed_for_a_rollout_is_put_back_whatever_happens(helm_breaks):
+    world = oom(gpus=0, max_unavailable=0, helm_breaks=helm_breaks, old_pods=4)
+    world.merge_patch = lambda *call: world.calls.append(call[-1]["spec"]["strategy"]["rollingUpdate"])
+    place = world._pod
+
+    def unplaced(*arguments):
+        pod = place(*arguments)
+        if not arguments[-1]:
+            del pod["spec"]["nodeName"]
+        return pod
+
+    world._pod = unplaced
+    outcome = remediate(world)
+    patches = [call for call in world.calls if isinstance(call, dict)]
+    assert patches[-1] == {"maxSurge": "25%", "maxUnavailable": 0}
+    assert outcome.status == ("failed" if helm_breaks else "repaired")
+
+
+def test_zero_replicas_are_escalated_and_never_scaled():
+    world = World(desired=0).install()
+    outcome = remediate(world)
+    assert outcome.status == "escalated"
+    assert not [call for call in world.calls if call.startswith(("patch", "upgrade"))]
+
+
+def test_time_that_runs_out_on_an_unhealthy_platform_is_no_success():
+    world = World(errors_per_scrape=10).install()
+    world.metrics = lambda url: "nonsense {"
+    world._deployments = list
+    outcome = remediate(world, deadline_seconds=0.2)
+    assert outcome.status == "escalated"
+
+
+def test_a_cluster_that_cannot_be_read_is_never_healthy():
+    world = World().install()
+
+    def unreachable():
+        raise EnvironmentUnusable("down")
+
+    world._pods = unreachable
+    outcome = remediate(world, deadline_seconds=0.2)
+    assert outcome.status == "escalated"
+    assert "cannot be read" in outcome.remains[0]
+
+
+def test_a_locked_release_is_waited_for_and_then_repaired():
+    world = oom()
+    world.revisions[-1]["info"]["status"] = "pending-upgrade"
+    timer = threading.Timer(0.3, lambda: world.revisions[-1]["info"].update(status="deployed"))
+    timer.start()
+    outcome = remediate(world)
+    timer.join()
+    assert outcome.status == "repaired"
+    assert "escalated" not in names(outcome)
+
+
+def test_a_release_that_stays_locked_is_escalated():
+    world = oom()
+    world.revisions[-1]["info"]["status"] = "pending-upgrade"
+    outcome = remediate(world, deadline_seconds=0.3)
+    assert outcome.status == "escalated"
+    assert "locked" in outcome.summary
+    assert "upgrade" not in world.calls
+
+
+def test_stopping_ends_it_without_a_change():
+    stop = threading.Event()
+    stop.set()
+    world = oom()
+    assert remediate(world, stop=stop).status == "escalated"
+    assert "upgrade" not in world.calls
+
+
+def test_more_changes_than_allowed_are_not_done():
+    world = oom()
+    outcome = remediate(world, replace(POLICY, max_actions=0))
+    assert outcome.status == "escalated"
+    assert "upgrade" not in world.calls
+
+
+def test_the_outcome_and_its_events_are_json_without_secrets():
+    outcome = remediate(oom())
+    text = json.dumps(as_json(outcome)) + json.dumps(as_json(TARGET))
+    assert "key-1" not in text
+    assert "token-1" not in text
+    times = [event.monotonic_seconds for event in outcome.events]
+    assert times == sorted(times)
