@@ -1,0 +1,239 @@
+"""One pod on the node: address, volumes, containers in order, status, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+
+from cluster.embedded.client import ApiError
+from cluster.embedded.node import podspec
+from cluster.embedded.node.container import ContainerRunner
+from cluster.embedded.node.context import NodeContext, PodContext, StopFlag, background
+from cluster.embedded.node.status import PodFacts, pod_status, wall_clock
+from cluster.embedded.node.volumes import MountError, PodVolumes
+from cluster.embedded.resources import PODS, Object
+
+log = logging.getLogger(__name__)
+
+_FIRST_MOUNT_RETRY_SECONDS = 0.5
+_LAST_MOUNT_RETRY_SECONDS = 122.0
+_WRITE_RETRY_SECONDS = 1.0
+
+
+class PodWorker:
+    """Runs a pod from the moment the node sees it until its object is gone."""
+
+    def __init__(self, node: NodeContext, pod: Object) -> None:
+        self._node = node
+        self._stop = StopFlag()
+        self._terminated = False
+        self._deleted = False
+        self._sandbox_ready = False
+        self._start_time = wall_clock()
+        self._written: Object | None = None
+        self._write_lock = asyncio.Lock()
+        folder = node.settings.root / "pods" / podspec.uid(pod)
+        self._context = PodContext(
+            node=node,
+            pod=pod,
+            folder=folder,
+            volumes=PodVolumes(node.client, folder, node.settings.root / "hostpath"),
+            publish=self.publish,
+            began=asyncio.get_running_loop().time(),
+        )
+        reason = "PodInitializing" if podspec.init_containers(pod) else ""
+        self.runners = {
+            spec["name"]: ContainerRunner(self._context, spec, is_init=is_init, reason=reason)
+            for is_init, specs in ((True, podspec.init_containers(pod)), (False, podspec.containers(pod)))
+            for spec in specs
+        }
+        self._sidecars: dict[str, asyncio.Task[None]] = {}
+        self._main: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._gone = asyncio.Event()
+
+    @property
+    def pod(self) -> Object:
+        return self._context.pod
+
+    def start(self) -> None:
+        self._main = background(self._run(), f"pod {podspec.name(self.pod)}")
+
+    def update(self, pod: Object) -> None:
+        """Take note of the object as it is now; a deletion begins the end."""
+        self._context.pod = pod
+        if podspec.is_terminating(pod):
+            self.end(podspec.deletion_grace_seconds(pod))
+
+    def forget(self) -> None:
+        """The object is gone from the API: end without a grace, and write nothing any more."""
+        self._deleted = True
+        self.end(0)
+
+    def end(self, grace_seconds: float) -> None:
+        """End all containers, then the pod. A second call can only shorten the grace."""
+        if self._ending is None:
+            self._stop.set()
+            self._ending = background(self._end(grace_seconds), f"end of pod {podspec.name(self.pod)}")
+            return
+        for runner in self.runners.values():
+            runner.hasten(grace_seconds)
+
+    async def ended(self) -> None:
+        """Wait until the pod has ended and its folder is gone."""
+        await self._gone.wait()
+
+    def abandon(self) -> None:
+        """Stop all work at once; the processes are killed by whoever owns the launcher."""
+        tasks = [self._main, self._ending, *self._sidecars.values()]
+        for task in tasks:
+            if task is not None:
+                task.cancel()
+
+    async def refresh_volumes(self) -> None:
+        """Bring mounted ConfigMaps and Secrets up to date."""
+        if self._sandbox_ready and not self._stop:
+            try:
+                await self._context.volumes.set_up(self.pod, self._context.facts)
+            except MountError as error:
+                self._context.event("", "Warning", "FailedMount", str(error))
+
+    async def publish(self) -> None:
+        """Write the status if it changed."""
+        async with self._write_lock:
+            if self._deleted:
+                return
+            views = {name: runner.view for name, runner in self.runners.items()}
+            facts = PodFacts(
+                host_ip=self._node.settings.address,
+                pod_ip=self._context.ip,
+                start_time=self._start_time,
+                sandbox_ready=self._sandbox_ready,
+                terminating=self._terminated,
+            )
+            previous = (self._written or {}).get("conditions") or []
+            status = pod_status(self.pod, views, facts, previous)
+            if status != self._written:
+                await self._write(status)
+
+    async def _write(self, status: Object) -> None:
+        pod = self.pod
+        try:
+            await self._node.client.patch(
+                PODS, podspec.name(pod), {"status": status}, podspec.namespace(pod), subresource="status"
+            )
+        except ApiError as error:
+            if error.code != 404:
+                log.warning("status of pod %s/%s: %s", podspec.namespace(pod), podspec.name(pod), error)
+                asyncio.get_running_loop().call_later(_WRITE_RETRY_SECONDS, self._republish)
+            return
+        self._written = status
+
+    def _republish(self) -> None:
+        self._retry = background(self.publish(), "status of a pod")
+
+    async def _run(self) -> None:
+        settings = self._node.settings
+        self._context.facts = {
+            "hostIP": settings.address,
+            "cpu": settings.capacity.get("cpu", "0"),
+            "memory": settings.capacity.get("memory", "0"),
+        }
+        await self.publish()
+        self._context.facts["podIP"] = self._node.network.allocate(podspec.uid(self.pod))
+        if not await self._set_up_volumes():
+            return
+        self._sandbox_ready = True
+        await self.publish()
+        if not await self._initialize():
+            await self._finish_unstarted()
+            return
+        for spec in podspec.containers(self.pod):
+            view = self.runners[spec["name"]].view
+            if "PodInitializing" in str(view.state):
+                view.waiting("ContainerCreating")
+        await asyncio.gather(*(self.runners[spec["name"]].run() for spec in podspec.containers(self.pod)))
+        await self._stop_sidecars()
+        await self.publish()
+
+    async def _set_up_volumes(self) -> bool:
+        delay_seconds = _FIRST_MOUNT_RETRY_SECONDS
+        while not self._stop:
+            try:
+                await self._context.volumes.set_up(self.pod, self._context.facts)
+            except MountError as error:
+                self._context.event("", "Warning", "FailedMount", str(error))
+            else:
+                return True
+            await self._stop.pause(delay_seconds)
+            delay_seconds = min(delay_seconds * 2, _LAST_MOUNT_RETRY_SECONDS)
+        return False
+
+    async def _initialize(self) -> bool:
+        """Run the init containers one after the other; False when they did not all succeed."""
+        for spec in podspec.init_containers(self.pod):
+            runner = self.runners[spec["name"]]
+            if podspec.is_sidecar(spec):
+                self._sidecars[spec["name"]] = background(runner.run(), f"sidecar {runner.name}")
+                await self._started_or_stopped(runner)
+            else:
+                await runner.run()
+                if runner.view.exit_code != 0:
+                    return False
+            if self._stop:
+                return False
+        return True
+
+    async def _started_or_stopped(self, runner: ContainerRunner) -> None:
+        started = asyncio.create_task(runner.started.wait())
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({started, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        stopped.cancel()
+
+    async def _finish_unstarted(self) -> None:
+        await self._stop_sidecars()
+        await self.publish()
+
+    async def _stop_sidecars(self) -> None:
+        """End the sidecars, the last one first."""
+        grace = podspec.deletion_grace_seconds(self.pod)
+        for name in reversed(list(self._sidecars)):
+            await self.runners[name].stop(grace, f"Stopping container {name}")
+            await self._sidecars[name]
+
+    async def _end(self, grace_seconds: float) -> None:
+        others = [runner for name, runner in self.runners.items() if name not in self._sidecars]
+        await asyncio.gather(*(r.stop(grace_seconds, f"Stopping container {r.name}") for r in others))
+        if self._main is not None:
+            await self._main
+        await self._stop_sidecars()
+        self._terminated, self._sandbox_ready = True, False
+        await self.publish()
+        self._node.network.release(podspec.uid(self.pod))
+        self._node.gpus.release(podspec.uid(self.pod))
+        await self._delete_object()
+        for runner in self.runners.values():
+            for stored in runner.logs:
+                stored.close()
+        shutil.rmtree(self._context.folder, ignore_errors=True)
+        self._gone.set()
+
+    async def _delete_object(self) -> None:
+        pod = self.pod
+        while not self._deleted:
+            try:
+                await self._node.client.delete(
+                    PODS,
+                    podspec.name(pod),
+                    podspec.namespace(pod),
+                    grace_period_seconds=0,
+                    uid=podspec.uid(pod),
+                )
+            except ApiError as error:
+                if error.code not in (404, 409):
+                    log.warning("deletion of pod %s/%s: %s", podspec.namespace(pod), podspec.name(pod), error)
+                    await asyncio.sleep(_WRITE_RETRY_SECONDS)
+                    continue
+            return

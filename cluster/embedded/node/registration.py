@@ -1,0 +1,155 @@
+"""The Node object: registration, labels, conditions, and the Lease that says the node is alive."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from cluster.embedded.client import ApiClient, ApiError
+from cluster.embedded.node.settings import KUBELET_VERSION, NodeSettings
+from cluster.embedded.node.status import wall_clock
+from cluster.embedded.resources import LEASES, NODES, Object
+
+log = logging.getLogger(__name__)
+
+LEASE_NAMESPACE = "kube-node-lease"
+_LEASE_SECONDS = 40
+_RENEW_SECONDS = 10.0
+_REPORT_SECONDS = 300.0
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_HEALTH = (
+    ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
+)
+
+
+class NodeRegistration:
+    """Keeps one Node object and its Lease."""
+
+    def __init__(self, client: ApiClient, settings: NodeSettings) -> None:
+        self._client = client
+        self._settings = settings
+        self._boot_id = str(uuid.uuid4())
+
+    async def register(self) -> None:
+        """Create the Node, or bring labels and status of the existing one up to date."""
+        node = {
+            "metadata": {"name": self._settings.name, "labels": self._labels()},
+            "spec": {"taints": [dict(taint) for taint in self._settings.taints]} if self._settings.taints else {},
+        }
+        try:
+            await self._client.create(NODES, node)
+        except ApiError as error:
+            if error.code != 409:
+                raise
+            await self._client.patch(NODES, self._settings.name, {"metadata": {"labels": self._labels()}})
+        await self.report()
+
+    async def report(self) -> None:
+        """Write the node's status; what others put into the capacity stays, and becomes allocatable."""
+        node = await self._client.get(NODES, self._settings.name)
+        before = node.get("status") or {}
+        capacity = {**(before.get("capacity") or {}), **self._own_capacity(before)}
+        status = {
+            "capacity": capacity,
+            "allocatable": dict(capacity),
+            "conditions": _conditions(before.get("conditions") or []),
+            "addresses": [
+                {"type": "InternalIP", "address": self._settings.address},
+                {"type": "Hostname", "address": self._settings.name},
+            ],
+            "nodeInfo": self._node_info(),
+        }
+        await self._client.patch(NODES, self._settings.name, {"status": status}, subresource="status")
+
+    async def follow_capacity(self, node: Object) -> None:
+        """Make allocatable what somebody changed in the capacity."""
+        status = node.get("status") or {}
+        if status.get("capacity") and status.get("capacity") != status.get("allocatable"):
+            await self.report()
+
+    async def heartbeat(self) -> None:
+        """Renew the Lease every 10 s and report the status every 5 minutes, until cancelled."""
+        loop = asyncio.get_running_loop()
+        reported = loop.time()
+        while True:
+            try:
+                await self._renew()
+                if loop.time() - reported >= _REPORT_SECONDS:
+                    await self.report()
+                    reported = loop.time()
+            except ApiError as error:
+                log.warning("heartbeat of node %s: %s", self._settings.name, error)
+            await asyncio.sleep(_RENEW_SECONDS)
+
+    async def _renew(self) -> None:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        name = self._settings.name
+        try:
+            await self._client.patch(LEASES, name, {"spec": {"renewTime": now}}, LEASE_NAMESPACE)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_SECONDS, "renewTime": now}
+            lease = {"metadata": {"name": name, "namespace": LEASE_NAMESPACE}, "spec": spec}
+            await self._client.create(LEASES, lease)
+
+    def _own_capacity(self, before: Object) -> dict[str, str]:
+        """The capacity from the settings; extended resources only once, since a person may change them later."""
+        known = before.get("capacity") or {}
+        return {key: value for key, value in self._settings.capacity.items() if "/" not in key or key not in known}
+
+    def _labels(self) -> Mapping[str, str]:
+        architecture = _ARCHITECTURES.get(platform.machine(), platform.machine())
+        return {
+            "kubernetes.io/hostname": self._settings.name,
+            "kubernetes.io/os": "linux",
+            "kubernetes.io/arch": architecture,
+            "beta.kubernetes.io/os": "linux",
+            "beta.kubernetes.io/arch": architecture,
+            **self._settings.labels,
+        }
+
+    def _node_info(self) -> Object:
+        uname = os.uname()
+        return {
+            "architecture": _ARCHITECTURES.get(uname.machine, uname.machine),
+            "bootID": self._boot_id,
+            "containerRuntimeVersion": "process://embedded",
+            "kernelVersion": uname.release,
+            "kubeletVersion": KUBELET_VERSION,
+            "kubeProxyVersion": "",
+            "machineID": uuid.uuid5(uuid.NAMESPACE_DNS, self._settings.name).hex,
+            "operatingSystem": "linux",
+            "osImage": platform.platform(),
+            "systemUUID": str(uuid.uuid5(uuid.NAMESPACE_DNS, self._settings.name)),
+        }
+
+
+def _conditions(before: list[Object]) -> list[Object]:
+    known = {condition["type"]: condition for condition in before}
+    mine = {kind for kind, *_ in _HEALTH}
+    return [
+        *(condition for condition in before if condition["type"] not in mine),
+        *(_condition(known.get(kind), kind, status, reason, text) for kind, status, reason, text in _HEALTH),
+    ]
+
+
+def _condition(before: Object | None, kind: str, status: str, reason: str, message: str) -> Object:
+    now = wall_clock()
+    kept = before is not None and before.get("status") == status
+    return {
+        "type": kind,
+        "status": status,
+        "lastHeartbeatTime": now,
+        "lastTransitionTime": before["lastTransitionTime"] if kept and before else now,
+        "reason": reason,
+        "message": message,
+    }
