@@ -128,7 +128,7 @@ def test_python_in_a_container_is_the_interpreter_of_the_cluster(node):
 def test_gpus_are_handed_out_by_index_and_come_back(node):
     async def scenario():
         async with node() as lab:
-            command = shell("echo $NVIDIA_VISIBLE_DEVICES; exec sleep 60")
+            command = shell("trap exit TERM; echo $NVIDIA_VISIBLE_DEVICES; while true; do sleep 0.05; done")
             for name, count in (("two", 2), ("one", 1), ("none", 0)):
                 resources = {"limits": {"nvidia.com/gpu": str(count)}} if count else {}
                 await lab.run(name, {"command": command, "resources": resources})

@@ -162,13 +162,19 @@ def test_a_sidecar_starts_before_the_app_and_ends_after_it(node):
             side = {
                 "name": "side",
                 "image": "lab.local/app:1",
-                "command": shell("exec sleep 60"),
+                "command": shell("trap 'exit 0' TERM; echo up; while true; do sleep 0.05; done"),
                 "restartPolicy": "Always",
             }
-            await lab.run("pair", {"command": ["true"]}, restartPolicy="Never", initContainers=[side])
+            quits = {"command": shell("sleep 0.3")}
+            await lab.run("pair", quits, restartPolicy="Never", initContainers=[side])
+            both = await lab.until("pair", is_ready)
+            assert [s["ready"] for s in both["status"]["initContainerStatuses"]] == [True]
+            alone = await lab.until("pair", lambda p: "terminated" in app(p)["state"])
+            assert alone["status"]["phase"] == "Running"
             pod = await lab.until("pair", lambda p: p["status"].get("phase") == "Succeeded")
             (status,) = pod["status"]["initContainerStatuses"]
-            assert status["state"]["terminated"]["exitCode"] == 137
+            assert status["state"]["terminated"]["exitCode"] == 0
+            assert lab.events.messages("pair", "Killing") == ["Stopping container side"]
 
     run(scenario())
 
