@@ -103,20 +103,32 @@ def pod_status(
 def pod_phase(pod: Object, views: Mapping[str, ContainerView], *, terminating: bool) -> str:
     """The phase, as the kubelet derives it from the containers (Kubernetes: pod lifecycle)."""
     policy = "Never" if terminating else podspec.restart_policy(pod)
-    for spec in podspec.init_containers(pod):
-        view = views[spec["name"]]
-        if view.exit_code not in (None, 0) and policy == "Never":
-            return "Failed"
-        if not _is_initialized(spec, view) and not (terminating and _has_ended(view)):
-            return "Pending" if not terminating or view.is_running else "Failed"
+    if _uninitialized(pod, views):
+        return "Failed" if policy == "Never" and _initialization_failed(pod, views, terminating) else "Pending"
     mine = [views[spec["name"]] for spec in podspec.containers(pod)]
+    sidecars = [views[spec["name"]] for spec in podspec.init_containers(pod) if podspec.is_sidecar(spec)]
     if any(not view.is_running and not _has_ended(view) for view in mine):
         return "Failed" if terminating and not any(view.is_running for view in mine) else "Pending"
-    if any(view.is_running for view in mine) or policy == "Always":
+    if any(view.is_running for view in mine + sidecars) or policy == "Always":
         return "Running"
     if all(_last_exit_code(view) == 0 for view in mine):
         return "Succeeded"
     return "Failed" if policy == "Never" else "Running"
+
+
+def _uninitialized(pod: Object, views: Mapping[str, ContainerView]) -> list[str]:
+    """Init containers that hold the pod back; none once an app container has started."""
+    if any(views[s["name"]].is_running or _has_ended(views[s["name"]]) for s in podspec.containers(pod)):
+        return []
+    specs = podspec.init_containers(pod)
+    return [spec["name"] for spec in specs if not _is_initialized(spec, views[spec["name"]])]
+
+
+def _initialization_failed(pod: Object, views: Mapping[str, ContainerView], terminating: bool) -> bool:
+    mine = [views[spec["name"]] for spec in podspec.init_containers(pod)]
+    if terminating:
+        return not any(view.is_running for view in mine)
+    return any(view.exit_code not in (None, 0) for view in mine)
 
 
 def _has_ended(view: ContainerView) -> bool:
@@ -171,11 +183,8 @@ def _observed(condition: Object, generation: int) -> Object:
 def _initialized(pod: Object, views: Mapping[str, ContainerView], phase: str) -> dict[str, str]:
     if phase == "Succeeded":
         return {"status": "True", "reason": "PodCompleted"}
-    specs = podspec.init_containers(pod)
-    missing = [spec["name"] for spec in specs if not _is_initialized(spec, views[spec["name"]])]
-    if not missing or any(
-        _has_ended(views[s["name"]]) or views[s["name"]].is_running for s in podspec.containers(pod)
-    ):
+    missing = _uninitialized(pod, views)
+    if not missing:
         return {"status": "True"}
     message = f"containers with incomplete status: [{' '.join(missing)}]"
     return {"status": "False", "reason": "ContainersNotInitialized", "message": message}
