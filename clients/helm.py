@@ -73,10 +73,16 @@ class HelmClient:
         )
 
     def upgrade(
-        self, release: str, chart: Path, values: Mapping[str, Any], *, wait_seconds: float | None = None
+        self,
+        release: str,
+        chart: Path,
+        values: Mapping[str, Any],
+        *,
+        wait_seconds: float | None = None,
+        description: str | None = None,
     ) -> ReleaseSummary:
         """Upgrade to a chart with exactly these user values over the chart's defaults. Raises as `install`."""
-        options = {**_wait(wait_seconds), "reset_values": True}
+        options = {**_wait(wait_seconds), "reset_values": True, "description": description}
         return self._summary("upgrade", release, self._config.upgrade, str(chart), release, dict(values), **options)
 
     def rollback(self, release: str, revision: int, *, wait_seconds: float | None = None) -> None:
@@ -169,9 +175,7 @@ def _wait(seconds: float | None) -> dict[str, Any]:
 
 def _not_found(release: str, namespace: str) -> ReleaseNotFound:
     remedy = f"list them with: helm list --all --namespace {namespace}"
-    return ReleaseNotFound(
-        "there is no such Helm release", where=f"release {release} in {namespace}", remedy=remedy
-    )
+    return ReleaseNotFound("there is no such Helm release", where=f"release {release} in {namespace}", remedy=remedy)
 
 
 def _summarised(entry: Mapping[str, Any]) -> ReleaseSummary:

@@ -80,9 +80,7 @@ class KubeClient:
         changed: JsonObject = self._call(method, given)
         return changed
 
-    def watch(
-        self, resource: str, namespace: str, *, labels: str = "", timeout_seconds: float
-    ) -> Iterator[JsonObject]:
+    def watch(self, resource: str, namespace: str, *, labels: str = "", timeout_seconds: float) -> Iterator[JsonObject]:
         """The objects of a resource as they are, and again whenever they change, until the time is over."""
         api, stem = self._resource(resource)
         method = getattr(api, f"list_namespaced_{stem}")
@@ -142,9 +140,7 @@ def _configuration(kubeconfig: Path | None, context: str | None) -> Any:
             config.load_kube_config(config_file=file, context=context, client_configuration=configuration)
         except ConfigException as error:
             problem = f"the kubeconfig cannot be used: {error}"
-            raise InputError(
-                problem, where=where, remedy="give --kubeconfig FILE, and --context if needed"
-            ) from None
+            raise InputError(problem, where=where, remedy="give --kubeconfig FILE, and --context if needed") from None
         except Exception as error:
             problem = f"the kubeconfig cannot be read: {' '.join(str(error).split())}"
             raise InputError(problem, where=where, remedy="give a valid kubeconfig file") from error

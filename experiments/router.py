@@ -6,6 +6,7 @@ import threading
 import time
 
 from clients.router import RouterClient
+
 from experiments import cluster
 
 _POLL_SECONDS = 0.1

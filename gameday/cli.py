@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from remediation.engine import Remediator
 from rich.console import Console
 
 from clients.errors import GamedayError, InputError
@@ -16,6 +14,7 @@ from cluster.cli import app as cluster_app
 from gameday.conductor import RunRequest, run
 from gameday.features import find_features
 from gameday.providers import ClusterRequest
+from gameday.remediators import load_factory
 from gameday.report import render
 from gameday.results import EXIT_UNUSABLE
 from gameday.session import Subject
@@ -43,8 +42,8 @@ def run_command(
     load_profile: Annotated[Path | None, typer.Option(help="load to offer")] = None,
     rate: Annotated[float | None, typer.Option(help="requests per second, instead of the profile's")] = None,
     remediator: Annotated[
-        str, typer.Option(help="module:attribute of the remediation to put to the test")
-    ] = "remediation.engine:RunbookRemediator",
+        str, typer.Option(help="module:factory of the remediation to put to the test")
+    ] = "gameday.remediators:runbook",
     runs: Annotated[Path, typer.Option(help="where run folders are made")] = Path("runs"),
     port: Annotated[int, typer.Option(help="port of the embedded API server, 0 for a free one")] = 0,
     keep_cluster: Annotated[bool, typer.Option(help="leave the embedded cluster running")] = False,
@@ -60,7 +59,12 @@ def run_command(
     platform_chart = ROOT / "charts" / "platform"
     request = RunRequest(
         features=find_features(features or []),
-        cluster=ClusterRequest(kubeconfig=kubeconfig, port=port, image_map=ROOT / "services" / "images.yaml"),
+        cluster=ClusterRequest(
+            kubeconfig=kubeconfig,
+            port=port,
+            image_map=ROOT / "services" / "images.yaml",
+            config=ROOT / "cluster" / "gameday.yaml",
+        ),
         subject=Subject(
             chart=chart,
             values=tuple(values) if values else (ROOT / "charts" / "vllm-deployment" / "values-gameday.yaml",),
@@ -69,7 +73,7 @@ def run_command(
         ),
         slo=Slo.load(slo),
         profile=profile,
-        remediator=load_remediator(remediator),
+        remediator=load_factory(remediator),
         runs=runs,
         keep_cluster=keep_cluster,
     )
@@ -89,19 +93,6 @@ def features_command() -> None:
     """List the built-in features."""
     for path in find_features([]):
         typer.echo(f"{path.stem:<24}{_title(path)}")
-
-
-def load_remediator(name: str) -> Remediator:
-    """The remediation to put to the test, from ``module:attribute``. Raises InputError."""
-    module_name, _, attribute = name.partition(":")
-    try:
-        factory: Any = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"cannot load the remediator: {error}", where=f"--remediator {name}", remedy="give module:attribute"
-        ) from error
-    made: Remediator = factory()
-    return made
 
 
 def _title(path: Path) -> str:

@@ -16,19 +16,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from remediation.engine import Remediator
 from rich.console import Console
 
 from clients.errors import EnvironmentUnusable, InputError
 from cluster.provider import Cluster
 from gameday import pytest_plugin
 from gameday.bundle import collect_cluster_evidence
+from gameday.charts import render
 from gameday.experiment import check_experiment, find_experiment
 from gameday.features import check_features
 from gameday.progress import Progress
 from gameday.providers import ClusterRequest, running_cluster
 from gameday.pytest_plugin import GameDayPlugin
-from gameday.report import render, sentence
+from gameday.remediators import RemediatorFactory
+from gameday.report import render as render_report
+from gameday.report import sentence
 from gameday.results import RunSummary, write_junit, write_summary
 from gameday.session import GameDay, Subject, values_of
 from gameday.slo import Slo
@@ -52,7 +54,7 @@ class RunRequest:
     subject: Subject
     slo: Slo
     profile: LoadProfile
-    remediator: Remediator
+    remediator: RemediatorFactory
     runs: Path
     keep_cluster: bool = False
 
@@ -131,15 +133,13 @@ def _session(request: RunRequest, folder: Path, timeline: Timeline, progress: Pr
         profile=request.profile,
         timeline=timeline,
         progress=progress,
-        remediator=request.remediator,
+        remediator=request.remediator(cluster.kubeconfig),
         cluster=cluster,
     )
 
 
 def _check(request: RunRequest) -> None:
     """Look at all input before anything is started. Raises InputError."""
-    from clients.helm import render as render_chart
-
     experiments = check_features(request.features)
     for name in experiments:
         check_experiment(find_experiment(name))
@@ -150,7 +150,7 @@ def _check(request: RunRequest) -> None:
     ):
         if not (chart / "Chart.yaml").is_file():
             raise InputError("there is no chart", where=str(chart), remedy="give the folder that holds Chart.yaml")
-        render_chart(chart, release, subject.namespace, values_of(values))
+        render(chart, release, subject.namespace, values_of(values))
 
 
 def _conclude(
@@ -173,7 +173,7 @@ def _conclude(
     )
     write_summary(summary, folder)
     write_junit(summary, folder)
-    report = render(folder)
+    report = render_report(folder)
     style = "bold green" if summary.exit_code == 0 else "bold red" if summary.exit_code == 1 else "bold yellow"
     console.print(sentence(summary), style=style)
     console.print(f"report  {report}", soft_wrap=True)
@@ -216,15 +216,15 @@ def _new_folder(runs: Path) -> Path:
 
 
 def _environment(request: RunRequest) -> dict[str, str]:
-    subject = request.subject
+    subject, profile = request.subject, request.profile
     return {
         "cluster": request.cluster.provider,
         "chart": subject.chart.name,
         "values": _names(subject.values),
         "release": f"{subject.namespace}/{subject.release}",
         "model": f"{subject.model} ({subject.environment})",
-        "load": f"{request.profile.rate_per_second:g} requests/s, {request.profile.arrivals}, seed {request.profile.seed}",
-        "remediation": type(request.remediator).__name__,
+        "load": f"{profile.rate_per_second:g} requests/s, {profile.arrivals}, seed {profile.seed}",
+        "remediation": f"{request.remediator.__module__}:{request.remediator.__name__}",
         "machine": f"{os.cpu_count()} CPUs, Python {platform.python_version()}",
     }
 

@@ -91,7 +91,7 @@ class GameDayPlugin:
                 reasons=tuple(reasons),
                 started_seconds=run.started_seconds,
                 ended_seconds=ended,
-                marks={name: at for name, at in run.marks.items()},
+                marks=dict(run.marks),
                 numbers=judgement.numbers,
                 decision=run.decision_summary(),
             )

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-from remediation.engine import Outcome, RemediationEvent
 
 from clients.errors import DeadlineExceeded, GamedayError, OperationFailed
 from gameday.evidence import ScenarioEvidence, Window, between, count_at, window
 from gameday.experiment import ExperimentEvent, ExperimentRun, find_experiment
 from gameday.judge import Judgement, Recovery, breach, find_recovery, judge
 from gameday.session import GameDay
+from remediation.model import Outcome, RemediationEvent
 
 INJECT_SECONDS = 90.0
 ROLLBACK_SECONDS = 120.0
@@ -46,6 +46,8 @@ class ScenarioRun:
     remediation_events: list[RemediationEvent] = field(default_factory=list)
     outcome: Outcome | None = None
     release_revision: int = 0
+    injected_revision: int = 0
+    hit_pods: list[str] = field(default_factory=list)
     _experiment: ExperimentRun | None = None
     _desired: int = 0
     _stop_remediation: threading.Event = field(default_factory=threading.Event)
@@ -91,6 +93,7 @@ class ScenarioRun:
             raise NothingProven(f"the failure could not be injected: {error}", where=experiment) from error
         if not ended.detail["ok"] or "effect_seen" not in self.marks:
             raise NothingProven("the fault had no proven effect", where=experiment, remedy=f"see {journal.name}")
+        self.injected_revision = self.day.release_revision()
 
     def remediate(self, *, timeout_seconds: float) -> Outcome:
         """Run the remediation until it is done or its time is up; returns what it says of itself."""
@@ -137,7 +140,46 @@ class ScenarioRun:
 
     def event(self, phase: str) -> RemediationEvent | None:
         """The last event of a phase that the remediation emitted."""
-        return next((event for event in reversed(self.remediation_events) if event.phase == phase), None)
+        return next((event for event in reversed(self.remediation_events) if event.name == phase), None)
+
+    def found_causes(self) -> dict[str, set[str]]:
+        """The causes that the remediation found, each with the pods that it named."""
+        found: dict[str, set[str]] = {}
+        for event in self.remediation_events:
+            if event.name == "detected":
+                for finding in event.details.get("findings") or []:  # type: ignore[union-attr]
+                    found.setdefault(finding["cause"], set()).update(finding["pods"])  # type: ignore[index,call-overload]
+        return found
+
+    def decision(self) -> Mapping[str, Any]:
+        """The first decision of the remediation. Raises AssertionError when it made none."""
+        decided = next((event for event in self.remediation_events if event.name == "decided"), None)
+        assert decided is not None, "the remediation made no decision"
+        return decided.details
+
+    def decision_summary(self) -> dict[str, Any]:
+        """The decision as the report shows it; empty when there was none."""
+        if self.event("decided") is None:
+            return {}
+        details = self.decision()
+        cell = details.get("cell") or {}
+        shown = {
+            "decision": str(details.get("action", "")).replace("_", " "),
+            "causes": ", ".join(details.get("causes") or []),
+            "matrix": f"{cell.get('healthy_band')} healthy, {cell.get('error_band')} errors: {cell.get('verdict')}",
+            "source": cell.get("source"),
+            "runbook_row": details.get("quote"),
+            "reasons": "; ".join(details.get("reasons") or []),
+            "overrides": "; ".join(details.get("overrides") or []),
+            "tree_disagrees": "; ".join(details.get("disagreements") or []),
+        }
+        return {key: value for key, value in shown.items() if value}
+
+    def release_changes(self) -> dict[str, tuple[Any, Any]]:
+        """What the remediation changed in the release's user values: dotted path -> (before, after)."""
+        newest = self.day.stored_release()
+        before = self.day.stored_release(self.injected_revision)
+        return changed_paths(before.user_values, newest.user_values)
 
     def evidence(self) -> ScenarioEvidence:
         """Everything seen so far."""
@@ -188,10 +230,10 @@ class ScenarioRun:
     def _on_remediation(self, event: RemediationEvent) -> None:
         self.remediation_events.append(event)
         self.day.timeline.add(
-            "remediation", event.phase, scenario=self.name, at_seconds=event.at_seconds, **dict(event.detail)
+            "remediation", event.name, scenario=self.name, at_seconds=event.monotonic_seconds, **_renamed(event.details)
         )
-        if event.phase in ("detected", "decided", "acted"):
-            self._mark(event.phase, event.at_seconds)
+        if event.name in ("detected", "decided") or (event.name == "acted" and event.details.get("changed")):
+            self._mark(event.name, event.monotonic_seconds)
 
     def _on_experiment(self, event: ExperimentEvent) -> None:
         self.day.timeline.add(
@@ -204,13 +246,9 @@ class ScenarioRun:
             self.marks["method"] = event.at_seconds
         if event.name == "activity-started" and event.detail["type"] == "action" and in_method:
             self._mark("injected", event.at_seconds)
-        if (
-            event.name == "activity-ended"
-            and event.detail["type"] == "probe"
-            and "injected" in self.marks
-            and in_method
-        ):
-            if event.detail["status"] == "succeeded" and event.detail["tolerance_met"]:
+        if event.name == "activity-ended" and event.detail["type"] == "probe" and "injected" in self.marks:
+            proven = event.detail["status"] == "succeeded" and event.detail["tolerance_met"]
+            if proven and in_method:
                 self._mark("effect_seen", event.at_seconds)
 
     def _mark(self, name: str, at_seconds: float) -> None:
@@ -223,7 +261,7 @@ class ScenarioRun:
         if start is None:
             return
         current = count_at(evidence.pods, start)
-        later = [c for c in ([current] if current else []) + [c for c in evidence.pods if c.at_seconds > start]]
+        later = [*([current] if current else []), *(c for c in evidence.pods if c.at_seconds > start)]
         whole = next((c for c in later if c.whole and c.ready >= self._desired), None)
         if whole is not None:
             self._mark("healthy", max(whole.at_seconds, start))
@@ -233,6 +271,19 @@ class ScenarioRun:
         self.day.progress.phase(phase)
 
 
-def _renamed(detail: dict[str, Any]) -> dict[str, Any]:
+def _renamed(detail: Mapping[str, Any]) -> dict[str, Any]:
     """Details whose names the timeline uses for itself get another name."""
-    return {("activity_type" if key == "type" else key): value for key, value in detail.items()}
+    taken = {"kind", "name", "scenario", "at_seconds"}
+    return {(f"its_{key}" if key in taken else key): value for key, value in detail.items()}
+
+
+def changed_paths(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Dotted paths at which two values differ, each with the old and the new value."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found.update(changed_paths(before, after, f"{prefix}{key}."))
+        elif before != after:
+            found[f"{prefix}{key}"] = (before, after)
+    return found

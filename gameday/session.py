@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from clients.registry import RegistryClient
 from clients.router import RouterClient
-from kubernetes import watch
-from remediation.engine import Remediator
-from remediation.model import Target
 
 from clients.errors import DeadlineExceeded, EnvironmentUnusable, InputError
-from clients.helm import HelmClient, Values, merge
-from clients.kube import KubeClient, registry_access, router_access
+from clients.helm import HelmClient, ReleaseNotFound
+from clients.helm_release import StoredRelease, merge_values
+from clients.kube import KubeClient
 from gameday.evidence import PodCount
 from gameday.load_driver import LoadDriver
 from gameday.observer import ReleaseObserver
@@ -26,6 +24,9 @@ from gameday.progress import Progress
 from gameday.slo import Slo
 from gameday.timeline import Timeline
 from load.profile import LoadProfile
+from remediation.discover import Wish, discover
+from remediation.engine import Remediator
+from remediation.model import Target
 
 if TYPE_CHECKING:
     from cluster.provider import Cluster
@@ -67,6 +68,7 @@ class GameDay:
     remediator: Remediator
     cluster: Cluster
     interrupted: threading.Event = field(default_factory=threading.Event)
+    _target: Target | None = None
     _load: LoadDriver | None = None
     _observer: ReleaseObserver | None = None
     _names: dict[str, int] = field(default_factory=dict)
@@ -91,27 +93,33 @@ class GameDay:
         Raises InputError when a chart does not render, OperationFailed when Helm says no, DeadlineExceeded.
         """
         subject = self.subject
-        helm = HelmClient(self.cluster.kubeconfig, subject.namespace)
         self.progress.phase("install charts")
-        helm.install(
-            subject.platform_chart, subject.platform_release, values_of(subject.platform_values), create_namespace=True
-        )
-        helm.install(subject.chart, subject.release, values_of(subject.values))
+        with self.helm() as helm:
+            helm.install(
+                subject.platform_release,
+                subject.platform_chart,
+                values_of(subject.platform_values),
+                create_namespace=True,
+            )
+            helm.install(subject.release, subject.chart, values_of(subject.values))
         self.progress.phase("wait for pods")
-        kube = KubeClient(self.cluster.kubeconfig)
-        wait_for_deployments(kube, subject.namespace, timeout_seconds=INSTALL_SECONDS)
+        wait_for_deployments(KubeClient(self.cluster.kubeconfig), subject.namespace, timeout_seconds=INSTALL_SECONDS)
 
     def begin(self) -> None:
         """Register the model, start to observe and start the load."""
         subject = self.subject
+        self._target = discover(
+            KubeClient(self.cluster.kubeconfig),
+            Wish(subject.release, subject.namespace, environment=subject.environment, model=subject.model),
+        )
         endpoint = f"{subject.release}.{subject.namespace}.svc.cluster.local:8000"
-        self.registry().register(subject.model, subject.environment, endpoint, subject.namespace)
+        self.registry().register(subject.environment, subject.model, endpoint, subject.namespace)
         self._observer = ReleaseObserver(
             self.cluster.kubeconfig, subject.namespace, subject.release, self.timeline, self._show_pods
         )
         self._observer.start()
-        url, api_key = router_access(KubeClient(self.cluster.kubeconfig), subject.namespace)
-        self._load = LoadDriver(url, api_key, self.folder / "samples.jsonl", self.profile)
+        target = self.remediation_target()
+        self._load = LoadDriver(target.router_url, target.api_key, self.folder / "samples.jsonl", self.profile)
         self._load.start()
         self.progress.traffic = self._load.last
 
@@ -123,26 +131,37 @@ class GameDay:
         if self._observer is not None:
             self._observer.stop()
 
+    def helm(self) -> HelmClient:
+        """Helm in the namespace under test."""
+        return HelmClient(self.subject.namespace, self.cluster.kubeconfig)
+
     def router(self) -> RouterClient:
         """A client of the platform's router."""
-        return RouterClient(*router_access(KubeClient(self.cluster.kubeconfig), self.subject.namespace))
+        target = self.remediation_target()
+        return RouterClient(target.router_url, target.api_key)
 
     def registry(self) -> RegistryClient:
         """A client of the platform's registry."""
-        return RegistryClient(*registry_access(KubeClient(self.cluster.kubeconfig), self.subject.namespace))
+        target = self.remediation_target()
+        return RegistryClient(target.registry_url, target.registry_token)
+
+    def stored_release(self, revision: int | None = None) -> StoredRelease:
+        """A revision of the release under test (the newest, if none is given). Raises ReleaseNotFound."""
+        with self.helm() as helm:
+            return helm.stored(self.subject.release, revision)
 
     def release_revision(self) -> int:
-        """The latest revision of the release under test."""
-        history = HelmClient(self.cluster.kubeconfig, self.subject.namespace).history(self.subject.release)
-        return history[-1].number if history else 0
+        """The newest revision of the release under test, 0 when there is none."""
+        try:
+            return self.stored_release().revision
+        except ReleaseNotFound:
+            return 0
 
     def remediation_target(self) -> Target:
-        """What the remediation is told: the same as on-call would give it."""
-        return Target(
-            release=self.subject.release,
-            namespace=self.subject.namespace,
-            kubeconfig=self.cluster.kubeconfig,
-        )
+        """What the remediation is told: the same as on-call would find in the cluster."""
+        if self._target is None:
+            raise EnvironmentUnusable("the platform under test has not been installed")
+        return self._target
 
     def experiment_environment(self) -> dict[str, str]:
         """Variables for the experiments' configuration. No secret is among them: activities find those themselves."""
@@ -164,9 +183,9 @@ class GameDay:
         self.progress.status.pods = count
 
 
-def values_of(paths: tuple[Path, ...]) -> Values:
+def values_of(paths: tuple[Path, ...]) -> dict[str, Any]:
     """The values files merged, later ones over earlier ones. Raises InputError that names the file."""
-    merged: Values = {}
+    merged: dict[str, Any] = {}
     for path in paths:
         try:
             loaded = yaml.safe_load(path.read_text())
@@ -179,37 +198,25 @@ def values_of(paths: tuple[Path, ...]) -> Values:
             ) from error
         if loaded is not None and not isinstance(loaded, dict):
             raise InputError("the values file is not a mapping", where=str(path), remedy="write keys and values")
-        merged = merge(merged, loaded or {})
+        merged = merge_values(merged, loaded or {})
     return merged
 
 
 def wait_for_deployments(kube: KubeClient, namespace: str, *, timeout_seconds: float) -> None:
     """Wait, by a watch, until every Deployment of a namespace is available. Raises DeadlineExceeded with who is not."""
     deadline = time.monotonic() + timeout_seconds
-    with kube.errors(f"deployments in {namespace}"):
-        listed = kube.plain(kube.apps.list_namespaced_deployment(namespace))
-        seen = {item["metadata"]["name"]: item for item in listed["items"]}
-        version = listed["metadata"]["resourceVersion"]
-        while not all(map(available, seen.values())):
-            left = deadline - time.monotonic()
-            if left <= 0:
-                waiting = ", ".join(sorted(name for name, item in seen.items() if not available(item)))
-                raise DeadlineExceeded(
-                    f"not every pod became ready within {timeout_seconds:.0f} s: {waiting}",
-                    where=f"namespace {namespace}",
-                    remedy="see cluster/ in the run folder for the pods' logs and events",
-                )
-            one = watch.Watch()
-            for event in one.stream(
-                kube.apps.list_namespaced_deployment,
-                namespace,
-                resource_version=version,
-                timeout_seconds=max(1, round(left)),
-            ):
-                seen[event["raw_object"]["metadata"]["name"]] = event["raw_object"]
-                version = event["raw_object"]["metadata"]["resourceVersion"]
-                if all(map(available, seen.values())):
-                    return
+    waiting: list[str] = []
+    while (left := deadline - time.monotonic()) > 0:
+        for _ in kube.watch("deployments", namespace, timeout_seconds=left):
+            found = kube.list_objects("deployments", namespace)
+            waiting = [item["metadata"]["name"] for item in found if not available(item)]
+            if found and not waiting:
+                return
+    raise DeadlineExceeded(
+        f"not every pod became ready within {timeout_seconds:.0f} s: {', '.join(waiting)}",
+        where=f"namespace {namespace}",
+        remedy="see cluster/ in the run folder for the pods' logs and events",
+    )
 
 
 def available(deployment: dict[str, Any]) -> bool:

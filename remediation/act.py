@@ -124,9 +124,7 @@ class Actor:
                 return ActionResult(False, again)
             if stop.is_set() or time.monotonic() >= deadline:
                 why = "stopped" if stop.is_set() else "its deadline passed"
-                return ActionResult(
-                    False, f"the rollout of {deployment} is not complete: {why}; {_state(snapshot)}"
-                )
+                return ActionResult(False, f"the rollout of {deployment} is not complete: {why}; {_state(snapshot)}")
             self._await_change(labels, min(WATCH_SECONDS, max(0.1, deadline - time.monotonic())))
 
     def _await_change(self, labels: str, timeout_seconds: float) -> None:
@@ -163,9 +161,7 @@ class Actor:
         if entry.on_purpose:
             return ActionResult(False, f"disabled on purpose by {entry.owner}: {entry.reason}")
         now = registry.enable(target.environment, target.model)
-        return ActionResult(
-            now.status == "ready", f"status is {now.status}", changed=f"{entry.status} -> {now.status}"
-        )
+        return ActionResult(now.status == "ready", f"status is {now.status}", changed=f"{entry.status} -> {now.status}")
 
     def _registry(self) -> Registry:
         if self.registry is None:

@@ -183,9 +183,7 @@ def _assess(access: Access, policy: Policy) -> Assessment:
         threading.Event().wait(policy.traffic_window_seconds)
         snapshot = observer.with_probe_traffic(observer.observe(full=True))
     findings = find(snapshot)
-    return Assessment(
-        target, snapshot, findings, decide(snapshot, findings, policy, environment=target.environment)
-    )
+    return Assessment(target, snapshot, findings, decide(snapshot, findings, policy, environment=target.environment))
 
 
 @contextmanager
@@ -244,11 +242,7 @@ def _event_line(event: RemediationEvent, started: float) -> str:
             text = d.get("problem") or f"{d.get('healthy')} of {d.get('desired')} healthy, {d.get('stable')} stable"
         case "detected":
             found = d.get("findings")
-            text = (
-                "; ".join(str(f["summary"]) for f in found if isinstance(f, dict))
-                if isinstance(found, list)
-                else ""
-            )
+            text = "; ".join(str(f["summary"]) for f in found if isinstance(f, dict)) if isinstance(found, list) else ""
         case "decided":
             text = f"{d.get('action')} ({d.get('quote')})"
         case "acted":

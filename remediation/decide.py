@@ -73,11 +73,7 @@ def _choose(snapshot: Snapshot, findings: Sequence[Finding], cell: MatrixCell | 
 
 
 def _without_share(snapshot: Snapshot, findings: Sequence[Finding]) -> _Choice:
-    why = (
-        "no data is never good"
-        if snapshot.deployment is None
-        else "zero replicas are wanted: ask who scaled it down"
-    )
+    why = "no data is never good" if snapshot.deployment is None else "zero replicas are wanted: ask who scaled it down"
     return _Choice(DecisionAction.ESCALATE, (why, *(f.summary for f in findings)))
 
 

@@ -52,9 +52,7 @@ NEVER_A_TRIGGER = frozenset({Cause.HIGH_ERROR_RATE, Cause.RELEASE_PENDING, Cause
 class Remediator(Protocol):
     """Anything that repairs a target: the runbook's remediation, or a sabotaged one that a game day must catch."""
 
-    def remediate(
-        self, target: Target, *, emit: Emit, stop: threading.Event, deadline_seconds: float
-    ) -> Outcome: ...
+    def remediate(self, target: Target, *, emit: Emit, stop: threading.Event, deadline_seconds: float) -> Outcome: ...
 
 
 @dataclass
@@ -270,9 +268,7 @@ class RunbookRemediator:
         try:
             observer, actor = connect(kube, helm, target, self.policy)
             deadline = started + deadline_seconds
-            remediation = Remediation(
-                observer, actor, target, self.policy, emit, stop, deadline, self.patience_seconds
-            )
+            remediation = Remediation(observer, actor, target, self.policy, emit, stop, deadline, self.patience_seconds)
             return remediation.run()
         finally:
             helm.close()

@@ -51,9 +51,7 @@ def value_path(values: Mapping[str, object], failing_bytes: int) -> tuple[str, .
     `resources.limits.memory` wins; otherwise a single `...limits.memory` with that amount is taken, as other charts
     nest it.
     """
-    paths = [
-        p for p, value in _leaves(values) if p[-2:] == ("limits", "memory") and _amount(value) == failing_bytes
-    ]
+    paths = [p for p, value in _leaves(values) if p[-2:] == ("limits", "memory") and _amount(value) == failing_bytes]
     if CONVENTIONAL_PATH in paths:
         return CONVENTIONAL_PATH
     return paths[0] if len(paths) == 1 else None

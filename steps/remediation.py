@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_bdd import parsers, then, when
 
-from gameday.oracle import matrix
+from gameday.oracle import FIX_FORWARD, FIX_FORWARD_MONITORED, IMMEDIATE_ROLLBACK, ROLLBACK, matrix
 from gameday.scenario import ScenarioRun
 
 REMEDIATION_SECONDS = 120.0
@@ -44,21 +44,21 @@ def finds_nothing(run: ScenarioRun) -> None:
 @then("its decision is the one of the matrix for the measured healthy share and error rate")
 def decision_is_the_matrix_one(run: ScenarioRun) -> None:
     decided = run.decision()
+    cell = decided["cell"]
     measured = run.measured_at(run.marks["decided"])
     expected = matrix(measured.healthy_share, measured.error_rate)
-    said = decided["matrix_decision"]
-    assert said == expected.decision, (
-        f"it says {said!r} at healthy share {decided['healthy_share']} and error rate {decided['error_rate']}; "
-        f"measured were {measured.healthy_share:.2f} and {measured.error_rate:.3f}: {expected.decision!r}"
+    assert _words(cell["verdict"]) == expected.decision, (
+        f"it says {_words(cell['verdict'])!r} at healthy share {decided['healthy_share']} and error rate "
+        f"{decided['error_rate']}; measured were {measured.healthy_share:.2f} and {measured.error_rate:.3f}: "
+        f"{expected.decision!r}"
     )
-    assert bool(decided["extension"]) is expected.extension, (
-        f"the cell is {'not ' if expected.extension else ''}the runbook's own, it says otherwise"
-    )
+    source = "extension" if expected.extension else "runbook"
+    assert cell["source"] == source, f"it says that the cell is of the {cell['source']}, it is of the {source}"
 
 
 @then(parsers.parse('the matrix decides "{decision}"'))
 def matrix_decides(run: ScenarioRun, decision: str) -> None:
-    said = run.decision()["matrix_decision"]
+    said = _words(run.decision()["cell"]["verdict"])
     assert said == decision, f"it says {said!r}"
 
 
@@ -70,11 +70,22 @@ def acts_by_helm_upgrade(run: ScenarioRun, key: str) -> None:
 
 @then("it acts by enabling the model in the registry")
 def acts_by_enabling(run: ScenarioRun) -> None:
-    kinds = [event.detail.get("action") for event in run.remediation_events if event.phase == "acted"]
-    assert "enable_model" in kinds, f"its actions were {kinds}"
+    kinds = [event.details.get("action") for event in run.remediation_events if event.name == "acted"]
+    assert "EnableModel" in kinds, f"its actions were {kinds}"
 
 
 @then("it changes no Helm release")
 def changes_no_release(run: ScenarioRun) -> None:
     now = run.day.release_revision()
     assert now == run.release_revision, f"the release went from revision {run.release_revision} to {now}"
+
+
+def _words(verdict: str) -> str:
+    """The runbook's words for what the remediation calls its matrix verdicts."""
+    words = {
+        "fix_forward": FIX_FORWARD,
+        "fix_forward_monitored": FIX_FORWARD_MONITORED,
+        "rollback": ROLLBACK,
+        "immediate_rollback": IMMEDIATE_ROLLBACK,
+    }
+    return words[verdict]

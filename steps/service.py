@@ -46,14 +46,14 @@ def within_slo(run: ScenarioRun) -> None:
 
 @then(parsers.parse('the registry holds model "{model}" as "{status}"'))
 def registry_holds(run: ScenarioRun, model: str, status: str) -> None:
-    entry = run.day.registry().get(model, run.day.subject.environment)
+    entry = run.day.registry().get(run.day.subject.environment, model)
     assert entry is not None, "the registry has no entry for the model"
     assert entry.status == status, f"the registry says {entry.status!r}"
 
 
 @then("a completion through the router is answered by a pod of the release")
 def completion_is_answered(run: ScenarioRun) -> None:
-    completion = run.day.router().completion(run.day.subject.model)
+    completion = run.day.router().complete(run.day.subject.model)
     assert completion.ok, f"the router answered {completion.status} {completion.code}"
     names = {pod["metadata"]["name"] for pod in run.day.observer.pods()}
     assert completion.served_by in names, f"answered by {completion.served_by!r}, pods are {sorted(names)}"

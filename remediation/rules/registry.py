@@ -31,9 +31,7 @@ def _unreadable(snapshot: Snapshot) -> Sequence[Finding]:
 
 def _other_status(entry: RegistryEntry) -> Finding:
     summary = f"{_name(entry)} has status {entry.status!r}, which gets no traffic"
-    return Finding(
-        Cause.REGISTRY_NOT_READY, Family.REGISTRY, 0.8, summary, reasons=(entry.status,), actionable=False
-    )
+    return Finding(Cause.REGISTRY_NOT_READY, Family.REGISTRY, 0.8, summary, reasons=(entry.status,), actionable=False)
 
 
 def _on_purpose(entry: RegistryEntry) -> Finding:

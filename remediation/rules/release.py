@@ -14,6 +14,4 @@ def find(snapshot: Snapshot) -> Sequence[Finding]:
     if newest is None or not newest.pending:
         return ()
     summary = f"Helm revision {newest.revision} is {newest.status} since {newest.deployed_at or 'an unknown time'}"
-    return (
-        Finding(Cause.RELEASE_PENDING, Family.RELEASE, 0.5, summary, reasons=(newest.status,), actionable=False),
-    )
+    return (Finding(Cause.RELEASE_PENDING, Family.RELEASE, 0.5, summary, reasons=(newest.status,), actionable=False),)

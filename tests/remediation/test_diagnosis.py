@@ -62,9 +62,7 @@ def test_hook_pods_do_not_count_as_healthy():
 
 
 def test_an_unscheduled_pod_is_a_finding_of_its_own():
-    pod = Pod(
-        "p1", "bad", "Pending", unschedulable_message="0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
-    )
+    pod = Pod("p1", "bad", "Pending", unschedulable_message="0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
     (finding,) = (f for f in diagnose(snapshot((serving_pod("p0", "bad"), pod), 2)) if f.confirmed)
     assert finding.cause is Cause.UNSCHEDULABLE
     assert "nvidia.com/gpu" in finding.evidence[0]

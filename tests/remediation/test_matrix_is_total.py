@@ -126,9 +126,7 @@ def test_exactly_five_and_ten_percent_of_any_number_of_requests_are_in_the_middl
         assert look_up(1.0, rate, None, POLICY).error_band == "5-10%"
 
 
-@pytest.mark.parametrize(
-    ("share", "errors"), [(-0.1, 0.0), (1.1, 0.0), (1.0, -0.1), (1.0, math.nan), (math.nan, 0.0)]
-)
+@pytest.mark.parametrize(("share", "errors"), [(-0.1, 0.0), (1.1, 0.0), (1.0, -0.1), (1.0, math.nan), (math.nan, 0.0)])
 def test_what_is_no_ratio_is_refused(share, errors):
     with pytest.raises(ValueError, match="between 0 and 1"):
         look_up(share, errors, None, POLICY)

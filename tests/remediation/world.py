@@ -78,9 +78,7 @@ class World:
         self.install(**self.revisions[revision - 1]["config"])
 
     # Kubernetes
-    def list_objects(
-        self, resource: str, namespace: str | None = None, *, labels: str = "", fields: str = ""
-    ) -> Any:
+    def list_objects(self, resource: str, namespace: str | None = None, *, labels: str = "", fields: str = "") -> Any:
         return getattr(self, f"_{resource}")()
 
     def read(self, resource: str, namespace: str, name: str) -> None:

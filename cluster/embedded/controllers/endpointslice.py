@@ -120,7 +120,7 @@ class EndpointSliceController:
             None,
         )
         labels = {
-            **{k: v for k, v in (service["metadata"].get("labels") or {}).items()},
+            **(service["metadata"].get("labels") or {}),
             SERVICE_NAME: name,
             _MANAGED_BY: _MANAGER,
         }

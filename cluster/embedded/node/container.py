@@ -157,9 +157,7 @@ class ContainerRunner:
             return
         self._event("Normal", "BackOff", f'Back-off pulling image "{reference}"')
         self._event("Warning", "Failed", "Error: ImagePullBackOff")
-        await self._show_waiting(
-            "ImagePullBackOff", f'Back-off pulling image "{reference}": ErrImagePull: {message}'
-        )
+        await self._show_waiting("ImagePullBackOff", f'Back-off pulling image "{reference}": ErrImagePull: {message}')
         await self._stop.pause(self._image_delay_seconds - settings.sync_period_seconds)
 
     async def _configured(self, image: Image) -> Plan:
@@ -172,9 +170,7 @@ class ContainerRunner:
         env["PATH"] = search_path([image.bin, context.node.interpreter_folder], given, "PATH", _SYSTEM_PATH)
         env["PYTHONPATH"] = search_path([shim, image.python, PROJECT_ROOT], given, "PYTHONPATH")
         argv = [rewrite(word, spec, root) for word in command_line(spec, image, env)]
-        cwd = root.joinpath(
-            *(part for part in str(spec.get("workingDir") or "").split("/") if part not in ("", ".."))
-        )
+        cwd = root.joinpath(*(part for part in str(spec.get("workingDir") or "").split("/") if part not in ("", "..")))
         cwd.mkdir(parents=True, exist_ok=True)
         return Plan(argv, env, root, cwd, podspec.memory_limit_bytes(spec))
 

@@ -36,9 +36,7 @@ async def run_pre_stop(context: PodContext, container: Hooked, instance: Instanc
     return not action.cancelled() and action.exception() is None and action.result()
 
 
-async def _run(
-    context: PodContext, container: Hooked, instance: Instance, hook: Object, grace_seconds: float
-) -> bool:
+async def _run(context: PodContext, container: Hooked, instance: Instance, hook: Object, grace_seconds: float) -> bool:
     if "sleep" in hook:
         seconds = float(hook["sleep"].get("seconds") or 0)
         await asyncio.sleep(min(seconds, grace_seconds))

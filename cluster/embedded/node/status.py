@@ -72,9 +72,7 @@ class PodFacts:
     terminating: bool
 
 
-def pod_status(
-    pod: Object, views: Mapping[str, ContainerView], facts: PodFacts, previous: Sequence[Object]
-) -> Object:
+def pod_status(pod: Object, views: Mapping[str, ContainerView], facts: PodFacts, previous: Sequence[Object]) -> Object:
     """The status to write.
 
     Args:

@@ -71,9 +71,7 @@ def test_logs_that_are_not_there(node):
     async def scenario():
         async with node() as lab:
             await lab.run("web", {"command": shell("exec sleep 60")})
-            two = [
-                {"name": n, "image": "lab.local/app:1", "command": shell("exec sleep 60")} for n in ("app", "side")
-            ]
+            two = [{"name": n, "image": "lab.local/app:1", "command": shell("exec sleep 60")} for n in ("app", "side")]
             await lab.run("two", containers=two)
             await lab.run("missing", {"image": "lab.local/nothing:1"})
             await lab.until("web", is_ready)
@@ -146,9 +144,7 @@ def test_a_program_that_is_not_there_cannot_be_executed(node):
             assert text.startswith(
                 "Internal error occurred: error executing command in container: failed to exec in container: "
             )
-            assert text.endswith(
-                'exec: "/no/such/program": stat /no/such/program: no such file or directory: unknown'
-            )
+            assert text.endswith('exec: "/no/such/program": stat /no/such/program: no such file or directory: unknown')
 
     run(scenario())
 

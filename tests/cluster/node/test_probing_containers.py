@@ -82,9 +82,7 @@ def test_a_failing_liveness_probe_restarts_the_container(node):
             assert app(pod)["lastState"]["terminated"]["reason"] == "Error"
             failed = "Liveness probe failed: HTTP probe failed with statuscode: 500"
             assert lab.events.messages("web", "Unhealthy")[-3:] == [failed] * 3
-            assert lab.events.messages("web", "Killing") == [
-                "Container app failed liveness probe, will be restarted"
-            ]
+            assert lab.events.messages("web", "Killing") == ["Container app failed liveness probe, will be restarted"]
 
     run(scenario())
 
@@ -144,9 +142,7 @@ def test_a_probe_that_gets_no_answer_in_time_fails(node):
         async with node() as lab:
             slow = _server("200 if not time.sleep(5) else 0")
             await lab.run("slow", {**slow, "readinessProbe": _http(timeoutSeconds=0.3, periodSeconds=0.2)})
-            await lab.eventually(
-                lambda: any("deadline" in text for text in lab.events.messages("slow", "Unhealthy"))
-            )
+            await lab.eventually(lambda: any("deadline" in text for text in lab.events.messages("slow", "Unhealthy")))
             address = (await lab.pod("slow"))["status"]["podIP"]
             assert lab.events.messages("slow", "Unhealthy")[-1] == (
                 f'Readiness probe failed: Get "http://{address}:8080/health": '

@@ -133,8 +133,7 @@ def test_init_containers_run_one_after_the_other_before_the_app(node):
     async def scenario():
         async with node() as lab:
             init = [
-                {"name": f"i{n}", "image": "lab.local/app:1", "command": shell(f"sleep 0.1; echo {n}")}
-                for n in (0, 1)
+                {"name": f"i{n}", "image": "lab.local/app:1", "command": shell(f"sleep 0.1; echo {n}")} for n in (0, 1)
             ]
             await lab.run("ok", {"command": shell("exec sleep 60")}, initContainers=init)
             first = await lab.until("ok", lambda p: "initContainerStatuses" in p["status"])

@@ -29,11 +29,15 @@ def pod(name: str, *, on: str = "", **wants: Any) -> Object:
     return {"metadata": {"name": name, "uid": name}, "spec": spec | ({"nodeName": on} if on else {})}
 
 
+def gpus(count: int) -> dict[str, Any]:
+    return {"requests": {"nvidia.com/gpu": str(count)}}
+
+
 @pytest.mark.parametrize(
     ("taken", "wants", "spec", "message"),
     [
-        (4, {"requests": {"nvidia.com/gpu": "2"}}, {}, f"1 Insufficient nvidia.com/gpu. no new claims to deallocate, {NO_VICTIMS}"),
-        (0, {"requests": {"nvidia.com/gpu": "9"}}, {}, f"1 Insufficient nvidia.com/gpu. no new claims to deallocate, {HOPELESS}"),
+        (4, gpus(2), {}, f"1 Insufficient nvidia.com/gpu. no new claims to deallocate, {NO_VICTIMS}"),
+        (0, gpus(9), {}, f"1 Insufficient nvidia.com/gpu. no new claims to deallocate, {HOPELESS}"),
         (0, {}, {"unschedulable": True}, f"1 node(s) were unschedulable. no new claims to deallocate, {HOPELESS}"),
         (
             0, {}, {"taints": [{"key": "gpu", "effect": "NoSchedule"}]},

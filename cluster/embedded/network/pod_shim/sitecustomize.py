@@ -13,6 +13,7 @@ Programs that do not use Python's ``socket`` module (uvloop, for one) are not ad
 import os
 
 if os.environ.get("POD_IP"):
+    import contextlib
     import socket
 
     _POD_IP = os.environ["POD_IP"]
@@ -42,10 +43,8 @@ if os.environ.get("POD_IP"):
         if host in _SELF:
             host = _POD_IP
         if host.startswith("127.") and self.getsockname()[1] == 0:
-            try:
+            with contextlib.suppress(OSError):  # bound already
                 _bind(self, (_POD_IP, 0))
-            except OSError:
-                pass  # bound already
         return (host, *rest)
 
     def _pod_connect(self, address):
