@@ -135,7 +135,10 @@ class HelmRevision:
 
 @dataclass(frozen=True)
 class RegistryEntry:
-    """The model's row in the registry of record. Reason and owner are kept on an intentional disable."""
+    """The model's row in the registry of record.
+
+    A disable was meant when a reason was given; who did it is recorded either way, so an owner alone says nothing.
+    """
 
     model: str
     environment: str
@@ -147,7 +150,7 @@ class RegistryEntry:
 
     @property
     def on_purpose(self) -> bool:
-        return bool(self.reason or self.owner)
+        return bool(self.reason)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def _on_purpose(entry: RegistryEntry) -> Finding:
 def _disabled(entry: RegistryEntry, snapshot: Snapshot) -> Finding:
     """Confirmed only by a completion through a pod: a model that cannot answer must not get traffic."""
     answered = snapshot.pod_completion
-    evidence = [f"registry: {_name(entry)} is {entry.status}, with neither reason nor owner"]
+    evidence = [f"registry: {_name(entry)} is {entry.status} by {entry.owner or 'nobody named'}, without a reason"]
     against = []
     if answered:
         evidence.append(f"a pod answered a completion: {snapshot.pod_completion_detail}")

@@ -93,7 +93,7 @@ def test_a_disabled_model_is_confirmed_only_by_a_completion_through_a_pod(answer
     assert finding.confirmed is (answered is True)
 
 
-@pytest.mark.parametrize("kept", [{"reason": "maintenance"}, {"owner": "ana"}])
+@pytest.mark.parametrize("kept", [{"reason": "maintenance"}, {"reason": "broken", "owner": "ana"}])
 def test_a_model_disabled_on_purpose_is_left_alone(kept):
     entry = RegistryEntry("llama-2-7b", "production", "disabled", **kept)
     (finding,) = diagnose(dataclasses.replace(HEALTHY, registry=entry, pod_completion=True))

@@ -94,8 +94,9 @@ def test_without_traffic_probes_are_sent_and_the_rate_stays_unknown():
     assert world.calls.index("complete at router") < world.calls.index("upgrade")
 
 
-def test_a_disabled_model_is_enabled_after_its_pods_have_answered():
-    world = World(status="disabled").install()
+@pytest.mark.parametrize("owner", ["", "ana"])
+def test_a_disabled_model_is_enabled_after_its_pods_have_answered(owner):
+    world = World(status="disabled", owner=owner).install()
     outcome = remediate(world)
     assert outcome.status == "repaired"
     assert world.status == "ready"
@@ -106,7 +107,7 @@ def test_a_disabled_model_is_enabled_after_its_pods_have_answered():
     assert "upgrade" not in world.calls
 
 
-@pytest.mark.parametrize("kept", [{"reason": "maintenance"}, {"owner": "ana"}])
+@pytest.mark.parametrize("kept", [{"reason": "maintenance"}, {"reason": "broken", "owner": "ana"}])
 def test_a_model_disabled_on_purpose_stays_disabled(kept):
     world = World(status="disabled", **kept).install()
     outcome = remediate(world)
@@ -118,7 +119,7 @@ def test_a_model_disabled_on_purpose_stays_disabled(kept):
 
 def test_somebody_who_disables_it_on_purpose_in_the_meantime_is_respected():
     world = World(status="disabled").install()
-    world.clear_cache = lambda *_: setattr(world, "owner", "ana")
+    world.clear_cache = lambda *_: setattr(world, "reason", "broken")
     outcome = remediate(world)
     assert outcome.status == "failed"
     assert world.status == "disabled"
