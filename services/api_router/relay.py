@@ -7,6 +7,9 @@ metrics.
 
 from __future__ import annotations
 
+import socket
+import struct
+
 import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
@@ -14,6 +17,7 @@ from multidict import CIMultiDict
 from services.api_router.refusals import Outcome, Refusal
 
 BUFFERED_BYTES = 1 << 20
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 HOP_BY_HOP = frozenset(
     {
         *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer"),
@@ -118,10 +122,15 @@ async def pass_stream(
 
 
 def _break_off(request: web.Request) -> None:
-    """Closes the client's connection after what has been sent; over HTTP/1.0, where that is a good end, resets it."""
-    if request.transport is None:
+    """Closes the client's connection after what has been sent, without the end marker of the body.
+
+    HTTP/1.0 has no such marker and takes every close for a good end; there the connection is reset.
+    """
+    transport = request.transport
+    if transport is None:
         return
     if request.version >= aiohttp.HttpVersion11:
-        request.transport.close()
-    else:
-        request.transport.abort()
+        transport.close()
+        return
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+    transport.abort()

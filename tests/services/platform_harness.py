@@ -1,4 +1,4 @@
-"""Real parts for the platform's tests: Redis as a process, services and a backend on loopback ports of their own."""
+"""Real parts for the platform's tests: Redis as a process, services and a backend on free loopback ports."""
 
 from __future__ import annotations
 
