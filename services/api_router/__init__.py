@@ -1,0 +1,1 @@
+"""The one door for clients: authenticates, finds where a model is served, and passes the answer through."""
