@@ -88,9 +88,7 @@ def call(
             f"cannot be reached: {error.reason}", where=url, remedy="check that it runs"
         ) from error
     except (OSError, http.client.HTTPException) as error:
-        raise EnvironmentUnusable(
-            f"broke the connection: {error!r}", where=url, remedy="check that it runs"
-        ) from error
+        raise EnvironmentUnusable(f"broke the connection: {error!r}", where=url, remedy="check that it runs") from error
 
 
 def _late(url: str, timeout_seconds: float) -> DeadlineExceeded:

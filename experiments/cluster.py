@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from chaoslib.exceptions import ActivityFailed
-from clients.registry import RegistryClient
-from clients.router import RouterClient
 
 from clients.errors import GamedayError, OperationFailed
 from clients.helm import HelmClient
 from clients.kube import KubeClient
+from clients.registry import RegistryClient
+from clients.router import RouterClient
 
 
 def kubeconfig() -> Path:

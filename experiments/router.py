@@ -6,7 +6,6 @@ import threading
 import time
 
 from clients.router import RouterClient
-
 from experiments import cluster
 
 _POLL_SECONDS = 0.1

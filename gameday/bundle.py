@@ -10,6 +10,7 @@ from kubernetes import client
 
 from clients.errors import GamedayError
 from clients.kube import KubeClient
+from gameday.observer import kubernetes_client
 
 LOG_LINES = 200
 
@@ -23,22 +24,22 @@ def collect_cluster_evidence(kubeconfig: Path, namespace: str, folder: Path) -> 
     missing: list[str] = []
     try:
         kube = KubeClient(kubeconfig)
-        with kube.errors("evidence"):
-            pods = kube.plain(kube.core.list_namespaced_pod(namespace))["items"]
-            events = kube.plain(kube.core.list_namespaced_event(namespace))["items"]
-            deployments = kube.plain(kube.apps.list_namespaced_deployment(namespace))["items"]
+        pods = kube.list_objects("pods", namespace)
+        events = kube.list_objects("events", namespace)
+        deployments = kube.list_objects("deployments", namespace)
     except GamedayError as error:
         (folder / "missing.txt").write_text(f"{error}\n")
         return
     for name, items in (("pods", pods), ("events", events), ("deployments", deployments)):
         (folder / f"{name}.json").write_text(json.dumps(items, indent=1) + "\n")
+    core = client.CoreV1Api(kubernetes_client(kubeconfig))
     for pod in pods:
-        missing.extend(_logs(kube, namespace, pod, folder / "logs"))
+        missing.extend(_logs(core, namespace, pod, folder / "logs"))
     if missing:
         (folder / "missing.txt").write_text("\n".join(missing) + "\n")
 
 
-def _logs(kube: KubeClient, namespace: str, pod: dict[str, Any], folder: Path) -> list[str]:
+def _logs(core: client.CoreV1Api, namespace: str, pod: dict[str, Any], folder: Path) -> list[str]:
     """Write the current logs of a pod's containers, and the previous ones of those that restarted."""
     missing = []
     name = pod["metadata"]["name"]
@@ -46,7 +47,7 @@ def _logs(kube: KubeClient, namespace: str, pod: dict[str, Any], folder: Path) -
         for previous in (False, True) if status.get("restartCount") else (False,):
             suffix = ".previous" if previous else ""
             try:
-                text = kube.core.read_namespaced_pod_log(
+                text = core.read_namespaced_pod_log(
                     name, namespace, container=status["name"], previous=previous, tail_lines=LOG_LINES
                 )
             except client.ApiException as error:

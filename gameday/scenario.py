@@ -52,6 +52,7 @@ class ScenarioRun:
     _desired: int = 0
     _stop_remediation: threading.Event = field(default_factory=threading.Event)
     _remediation_thread: threading.Thread | None = None
+    _remediation_error: str = ""
 
     def await_steady_state(self) -> None:
         """Wait until every pod is ready and the clients are well for the settling window.
@@ -107,8 +108,6 @@ class ScenarioRun:
             raise AssertionError("the remediation broke: " + self._remediation_error)
         return self.outcome
 
-    _remediation_error = ""
-
     def await_recovery(self, *, within_seconds: float) -> Recovery:
         """Wait until the service has recovered and held for the settling window; returns the last finding."""
         self._phase("recover")
@@ -147,8 +146,9 @@ class ScenarioRun:
         found: dict[str, set[str]] = {}
         for event in self.remediation_events:
             if event.name == "detected":
-                for finding in event.details.get("findings") or []:  # type: ignore[union-attr]
-                    found.setdefault(finding["cause"], set()).update(finding["pods"])  # type: ignore[index,call-overload]
+                findings: Any = event.details.get("findings")
+                for finding in findings or []:
+                    found.setdefault(finding["cause"], set()).update(finding["pods"])
         return found
 
     def decision(self) -> Mapping[str, Any]:

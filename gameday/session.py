@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from clients.registry import RegistryClient
-from clients.router import RouterClient
 
 from clients.errors import DeadlineExceeded, EnvironmentUnusable, InputError
 from clients.helm import HelmClient, ReleaseNotFound
 from clients.helm_release import StoredRelease, merge_values
 from clients.kube import KubeClient
+from clients.registry import RegistryClient
+from clients.router import RouterClient
 from gameday.evidence import PodCount
 from gameday.load_driver import LoadDriver
 from gameday.observer import ReleaseObserver
@@ -223,7 +223,7 @@ def available(deployment: dict[str, Any]) -> bool:
     """Whether a Deployment's current template runs on every replica it wants."""
     spec, status, metadata = deployment["spec"], deployment.get("status", {}), deployment["metadata"]
     wanted = spec.get("replicas", 1)
-    return (
+    return bool(
         status.get("observedGeneration", 0) >= metadata.get("generation", 0)
         and status.get("updatedReplicas", 0) == wanted
         and status.get("availableReplicas", 0) == wanted

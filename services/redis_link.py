@@ -108,6 +108,4 @@ def _client(url: str, timeout_seconds: float) -> Redis:
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
     except ValueError as error:
-        raise InputError(
-            f"is no Redis URL: {error}", where="REDIS_URL", remedy="use redis://HOST:PORT/DB"
-        ) from None
+        raise InputError(f"is no Redis URL: {error}", where="REDIS_URL", remedy="use redis://HOST:PORT/DB") from None

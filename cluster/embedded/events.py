@@ -29,15 +29,15 @@ class EventRecorder:
         self._component = component
         self._host = host
         self._seen: dict[tuple[str, ...], tuple[str, int]] = {}
-        self._waiting: deque[tuple[Object, EventType, str, str]] = deque()
+        self._waiting: deque[tuple[Object, str, str, str]] = deque()
         self._writer: asyncio.Task[None] | None = None
 
-    def event(self, involved: Object, kind: EventType, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(self, obj: Object, event_type: str, reason: str, message: str, *, field_path: str = "") -> None:
         """Record an event about an object, in order, without waiting for it to be written.
 
         The same event again raises the count of the first.
         """
-        self._waiting.append((_reference(involved, field_path), kind, reason, message))
+        self._waiting.append((_reference(obj, field_path), event_type, reason, message))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.ensure_future(self._write())
 
@@ -45,7 +45,7 @@ class EventRecorder:
         while self._waiting:
             await self._record(*self._waiting.popleft())
 
-    async def _record(self, reference: Object, kind: EventType, reason: str, message: str) -> None:
+    async def _record(self, reference: Object, kind: str, reason: str, message: str) -> None:
         """Write one event. A namespace that is on its way out takes none; events are never worth a failure."""
         namespace = reference.get("namespace") or "default"
         key = (reference.get("uid", ""), reference.get("fieldPath", ""), kind, reason, message)
@@ -76,7 +76,7 @@ class EventRecorder:
         if len(self._seen) > 4096:  # as client-go's correlator, old events are forgotten
             del self._seen[next(iter(self._seen))]
 
-    def _new(self, name: str, namespace: str, reference: Object, kind: EventType, reason: str, message: str) -> Object:
+    def _new(self, name: str, namespace: str, reference: Object, kind: str, reason: str, message: str) -> Object:
         source = {"component": self._component} | ({"host": self._host} if self._host else {})
         moment = _seconds()
         return {

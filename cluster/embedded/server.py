@@ -163,7 +163,7 @@ def _node_agents(
     from cluster.embedded.node.images import ImageMap
     from cluster.embedded.node.settings import NodeSettings
 
-    images = ImageMap.load(options.image_map) if options.image_map else ImageMap.empty()
+    images = ImageMap.load(options.image_map) if options.image_map else ImageMap()
     addresses, pods = subnet.pool("node"), subnet.pool("pod")
     addresses.next_address()  # the DNS server's
     agents = {}

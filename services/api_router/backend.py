@@ -46,9 +46,7 @@ class Backends:
             ),
         )
 
-    async def open(
-        self, route: Route, path: str, body: bytes, headers: Mapping[str, str]
-    ) -> aiohttp.ClientResponse:
+    async def open(self, route: Route, path: str, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """The backend's answer, its body not read yet; the caller closes it.
 
         Raises:

@@ -120,9 +120,7 @@ class Directory:
 
     def _no_registry(self, problem: str) -> Refusal:
         self._looked_up("registry", "down", None)
-        return Refusal(
-            "REGISTRY_UNAVAILABLE", f"the model is not cached and the registry does not answer: {problem}"
-        )
+        return Refusal("REGISTRY_UNAVAILABLE", f"the model is not cached and the registry does not answer: {problem}")
 
     def _looked_up(self, source: str, result: str, entry: dict[str, Any] | None) -> dict[str, Any] | None:
         self._metrics.lookups.labels(source, result).inc()
@@ -134,7 +132,5 @@ def _entry(value: bytes) -> dict[str, Any] | None:
         entry = json.loads(value)
     except ValueError:
         return None
-    usable = (
-        isinstance(entry, dict) and isinstance(entry.get("status"), str) and isinstance(entry.get("endpoint"), str)
-    )
+    usable = isinstance(entry, dict) and isinstance(entry.get("status"), str) and isinstance(entry.get("endpoint"), str)
     return entry if usable else None

@@ -67,6 +67,4 @@ class Refusal(Exception):
 
     def response(self, trace_id: str) -> web.Response:
         """The answer to the client."""
-        return web.json_response(
-            {"error": self.problem, "code": self.code, "trace_id": trace_id}, status=self.status
-        )
+        return web.json_response({"error": self.problem, "code": self.code, "trace_id": trace_id}, status=self.status)

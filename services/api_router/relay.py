@@ -93,9 +93,7 @@ async def read_whole(upstream: aiohttp.ClientResponse) -> bytes:
         raise Refusal("BACKEND_ERROR", f"the backend broke off its answer: {type(error).__name__}") from error
 
 
-async def pass_stream(
-    request: web.Request, response: web.StreamResponse, upstream: aiohttp.ClientResponse
-) -> Outcome:
+async def pass_stream(request: web.Request, response: web.StreamResponse, upstream: aiohttp.ClientResponse) -> Outcome:
     """Sends the backend's body to the client, piece by piece as it comes.
 
     When the backend breaks off, the client's connection is closed without the end marker of the body, so that no

@@ -166,9 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     register = _command(verbs, "register", "register a model, or say that it is served elsewhere now", _register)
     register.add_argument("--endpoint", required=True, metavar="HOST:PORT", help="where it is served")
     register.add_argument("--namespace", default="system", help="its Kubernetes namespace (system)")
-    register.add_argument(
-        "--force", action="store_true", help="also put it into traffic if it was disabled on purpose"
-    )
+    register.add_argument("--force", action="store_true", help="also put it into traffic if it was disabled on purpose")
     deregister = _command(verbs, "deregister", "take a model out of traffic; the entry is kept", _deregister)
     enable = _command(verbs, "enable", "put a model into traffic", _enable)
     disable = _command(verbs, "disable", "take a model out of traffic", _disable)

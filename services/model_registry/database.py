@@ -73,9 +73,7 @@ def _parsed(url: str, setting: str) -> URL:
     try:
         parsed = make_url(url)
     except sa.exc.ArgumentError:
-        raise InputError(
-            "is no database URL", where=setting, remedy="use sqlite:///PATH or postgresql://..."
-        ) from None
+        raise InputError("is no database URL", where=setting, remedy="use sqlite:///PATH or postgresql://...") from None
     if parsed.drivername in POSTGRES_NAMES:
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() not in {"sqlite", "postgresql"}:

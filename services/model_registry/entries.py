@@ -102,9 +102,7 @@ def check_names(model_name: str, environment: str) -> None:
     """Raises InputError unless both can name an entry."""
     printable = model_name.isprintable() and not any(character.isspace() for character in model_name)
     if not model_name or len(model_name) > NAME_LIMIT or not printable:
-        raise InputError(
-            f"{model_name!r} is no model name", where="model name", remedy="use letters without spaces"
-        )
+        raise InputError(f"{model_name!r} is no model name", where="model name", remedy="use letters without spaces")
     check_environment(environment)
 
 

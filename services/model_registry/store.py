@@ -144,9 +144,7 @@ class RegistryStore:
         Raises:
             NoSuchEntry: it is not registered.
         """
-        return self._change_existing(
-            environment, model_name, lambda entry: entries.enabled(entry, at=entries.now())
-        )
+        return self._change_existing(environment, model_name, lambda entry: entries.enabled(entry, at=entries.now()))
 
     def disable(
         self, environment: str, model_name: str, reason: str | None = None, owner: str | None = None

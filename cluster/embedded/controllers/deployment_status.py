@@ -30,7 +30,7 @@ def complete(deployment: Object, new: Object, olds: list[Object]) -> bool:
     """Whether every wanted pod is of the new template and available, and no old one is left."""
     wanted = deployment["spec"].get("replicas", 1)
     seen = counts(new, [new, *olds])
-    return seen["updatedReplicas"] == seen["replicas"] == seen["availableReplicas"] == wanted
+    return bool(seen["updatedReplicas"] == seen["replicas"] == seen["availableReplicas"] == wanted)
 
 
 def status(

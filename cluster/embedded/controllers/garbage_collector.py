@@ -32,7 +32,7 @@ class GarbageCollector:
         self._queue = WorkQueue(self._reconcile, name="garbage-collector")
         self._by_plural = {resource.group_resource: resource for resource in informers}
         for resource, informer in informers.items():
-            informer.add_handler(lambda old, new, resource=resource: self._observe(resource, old, new))  # type: ignore[misc]
+            informer.add_handler(lambda old, new, resource=resource: self._observe(resource, old, new))
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -119,8 +119,8 @@ class GarbageCollector:
             if not terminating(dependent):
                 await self._delete(node[0], dependent, foreground=True)
             owners = dependent["metadata"].get("ownerReferences") or []
-            mine = next((o for o in owners if o["uid"] == obj["metadata"]["uid"]), {})
-            blocking = blocking or bool(mine.get("blockOwnerDeletion"))
+            uid = obj["metadata"]["uid"]
+            blocking = blocking or any(o["uid"] == uid and o.get("blockOwnerDeletion") for o in owners)
         if not blocking:
             await self._drop_finalizer(resource, obj, FOREGROUND)
 

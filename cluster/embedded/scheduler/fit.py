@@ -180,7 +180,7 @@ def _matches(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
 
 def _owner(pod: Object) -> str:
     owners = pod["metadata"].get("ownerReferences") or []
-    return next((o["uid"] for o in owners if o.get("controller")), pod["metadata"].get("uid", ""))
+    return str(next((o["uid"] for o in owners if o.get("controller")), pod["metadata"].get("uid", "")))
 
 
 def _taken_share(state: NodeState) -> Decimal:

@@ -217,9 +217,7 @@ def test_a_server_error_is_502(router: RouterClient, backend: Backend, status: i
 def test_a_client_error_of_the_backend_passes_as_it_is(
     router: RouterClient, backend: Backend, status: int, outcome: str
 ) -> None:
-    backend.behaviour = answers(
-        status, {"error": {"message": "too long", "type": "BadRequestError", "code": status}}
-    )
+    backend.behaviour = answers(status, {"error": {"message": "too long", "type": "BadRequestError", "code": status}})
     done = router.complete(MODEL)
     assert (done.status, done.error) == (status, "too long")
     assert outcomes(router) == {outcome: 1}

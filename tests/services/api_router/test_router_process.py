@@ -138,9 +138,7 @@ def test_the_three_images_serve_a_completion_together(
     assert RouterClient(router.url, KEY).complete(MODEL).text == "hi"
     client.disable("production", MODEL, "drill", "alice")
     assert RouterClient(router.url, KEY).complete(MODEL).code == "MODEL_DISABLED"
-    wait_until(
-        lambda: f"disable production/{MODEL} by alice: ready -> disabled" in registry.log, what="the log line"
-    )
+    wait_until(lambda: f"disable production/{MODEL} by alice: ready -> disabled" in registry.log, what="the log line")
     assert TOKEN not in registry.log + router.log
     assert KEY not in registry.log + router.log
     registry.process.send_signal(signal.SIGTERM)

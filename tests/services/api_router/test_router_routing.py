@@ -66,9 +66,7 @@ def test_each_request_uses_a_new_connection_to_the_backend(router: RouterClient,
         {"X-API-Key": "x"},
     ],
 )
-def test_no_valid_key_is_401(
-    connect: Connect, backend: Backend, router: RouterClient, headers: dict[str, str]
-) -> None:
+def test_no_valid_key_is_401(connect: Connect, backend: Backend, router: RouterClient, headers: dict[str, str]) -> None:
     connection = connect()
     connection.request("POST", "/v1/completions", BODY, headers)
     answer = connection.getresponse()
@@ -96,9 +94,7 @@ def test_a_model_of_another_environment_is_unknown(start_router: StartRouter) ->
     assert start_router(ENVIRONMENT="staging").complete(MODEL).code == "NOT_FOUND"
 
 
-def test_a_disabled_model_is_refused_at_once(
-    router: RouterClient, registry: RegistryServer, backend: Backend
-) -> None:
+def test_a_disabled_model_is_refused_at_once(router: RouterClient, registry: RegistryServer, backend: Backend) -> None:
     assert router.complete(MODEL).ok
     registry.client.disable("production", MODEL, "bad outputs", "me")
     done = router.complete(MODEL)

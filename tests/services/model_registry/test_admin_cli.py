@@ -150,9 +150,7 @@ def test_registering_a_disabled_model_warns_and_leaves_it_disabled(shell: Shell)
     shell.run("registry", "disable", *PRODUCTION, "--reason", "bad outputs", "--owner", "alice")
     registered(shell)
     assert "stays disabled: bad outputs (by alice)" in shell.err
-    assert (
-        shell.run("registry", "register", *PRODUCTION, "--endpoint", ENDPOINT, "--force", "--format", "json") == 0
-    )
+    assert shell.run("registry", "register", *PRODUCTION, "--endpoint", ENDPOINT, "--force", "--format", "json") == 0
     assert json.loads(shell.out)["data"][0]["status"] == "ready"
 
 
@@ -165,9 +163,7 @@ def test_a_change_clears_the_cached_entry(shell: Shell, start_registry: StartReg
     assert redis.keys() == []
 
 
-def test_a_change_that_cannot_clear_the_cache_says_so(
-    database_url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_change_that_cannot_clear_the_cache_says_so(database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     shell = registered(Shell({"DATABASE_URL": database_url}, capsys))
     assert shell.run("registry", "disable", *PRODUCTION) == 0
     assert "within 120 s" in shell.err

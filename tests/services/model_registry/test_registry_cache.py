@@ -27,9 +27,7 @@ def registry(start_registry: StartRegistry, redis: RedisProcess) -> RegistryClie
     return client
 
 
-def test_a_ready_entry_is_cached_for_120_seconds_when_it_is_read(
-    registry: RegistryClient, redis: RedisProcess
-) -> None:
+def test_a_ready_entry_is_cached_for_120_seconds_when_it_is_read(registry: RegistryClient, redis: RedisProcess) -> None:
     assert redis.keys() == []
     registry.get("production", "m")
     with redis.client() as client:

@@ -34,9 +34,7 @@ def test_no_change_without_the_token(
     registry = start_registry()
     registry.register("production", "m", "a:1")
     headers = {"Authorization": authorization} if authorization is not None else {}
-    answer = call(
-        method, registry._base_url + path, body={"endpoint": "evil:1"}, headers=headers, timeout_seconds=5
-    )
+    answer = call(method, registry._base_url + path, body={"endpoint": "evil:1"}, headers=headers, timeout_seconds=5)
     assert (answer.status, answer.json()["code"]) == (401, "AUTH_INVALID")
     entry = registry.get("production", "m")
     assert entry is not None

@@ -93,9 +93,7 @@ def test_an_unknown_environment_or_status_is_refused(registry: RegistryClient) -
         registry.list(status="good")
 
 
-@given(
-    steps=st.lists(st.sampled_from(["register", "disable", "disable on purpose", "enable", "force"]), max_size=12)
-)
+@given(steps=st.lists(st.sampled_from(["register", "disable", "disable on purpose", "enable", "force"]), max_size=12))
 def test_only_enable_or_force_ends_an_intentional_disable(steps: list[str]) -> None:
     entry = entries.registered(None, "m", "production", "a:1", "system", at=AT, force=False)
     on_purpose = False
