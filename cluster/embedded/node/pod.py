@@ -147,15 +147,14 @@ class PodWorker:
         self._sandbox_ready = True
         await self.publish()
         if not await self._initialize():
-            await self._finish_unstarted()
+            await self._finish()
             return
         for spec in podspec.containers(self.pod):
             view = self.runners[spec["name"]].view
             if "PodInitializing" in str(view.state):
                 view.waiting("ContainerCreating")
         await asyncio.gather(*(self.runners[spec["name"]].run() for spec in podspec.containers(self.pod)))
-        await self._stop_sidecars()
-        await self.publish()
+        await self._finish()
 
     async def _set_up_volumes(self) -> bool:
         delay_seconds = _FIRST_MOUNT_RETRY_SECONDS
@@ -192,8 +191,11 @@ class PodWorker:
         started.cancel()
         stopped.cancel()
 
-    async def _finish_unstarted(self) -> None:
+    async def _finish(self) -> None:
+        """No container runs any more or will: give back what the pod held."""
         await self._stop_sidecars()
+        self._sandbox_ready = False
+        self._node.gpus.release(podspec.uid(self.pod))
         await self.publish()
 
     async def _stop_sidecars(self) -> None:

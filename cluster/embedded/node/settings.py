@@ -65,4 +65,6 @@ class PodNetwork(Protocol):
 class Recorder(Protocol):
     """Writes core/v1 Events; the same event again raises its count."""
 
-    def event(self, obj: Object, event_type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
+    def event(
+        self, involved_obj: Object, type: str, reason: str, message: str, /, *, field_path: str = ""
+    ) -> None: ...

@@ -88,7 +88,10 @@ def pod_status(pod: Object, views: Mapping[str, ContainerView], facts: PodFacts,
         "hostIP": facts.host_ip,
         "hostIPs": [{"ip": facts.host_ip}],
         "startTime": facts.start_time,
-        "containerStatuses": [_container_status(spec, views[spec["name"]]) for spec in podspec.containers(pod)],
+        "containerStatuses": [
+            _container_status(spec, views[spec["name"]])
+            for spec in sorted(podspec.containers(pod), key=lambda c: str(c["name"]))
+        ],
         "qosClass": (pod.get("status") or {}).get("qosClass") or podspec.qos_class(pod),
     }
     if facts.pod_ip:

@@ -57,7 +57,7 @@ async def start_command(runner: ContainerRunner, command: list[str], *, stdin: b
     """Start a command in a running container. Raises ApiError."""
     instance = runner.instance
     if instance is None or instance.has_exited:
-        raise _internal(f'error executing command in container: container "{runner.name}" is not running')
+        raise _internal(f'unable to upgrade connection: container not found ("{runner.name}")')
     argv = runner.mapped(command)
     try:
         if tty:
