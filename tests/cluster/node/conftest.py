@@ -7,7 +7,7 @@ import itertools
 import os
 import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from cluster.embedded.node.agent import NodeAgent
 from cluster.embedded.node.images import ImageMap
 from cluster.embedded.node.settings import NodeSettings
 from cluster.embedded.node.watchdog import MARKER
-from cluster.embedded.resources import PODS, Object
+from cluster.embedded.resources import NAMESPACES, PODS, Object
 from cluster.embedded.store import Store
 
 NAMESPACE = "test"
@@ -219,6 +219,9 @@ def node(settings: NodeSettings, image_map: Path) -> Callable[..., Any]:
     async def running(**changes: Any) -> AsyncIterator[Lab]:
         chosen = replace(settings, **changes)
         client, events, addresses = LocalClient(Registry(Store())), Events(), Addresses()
+        for namespace in (NAMESPACE, "kube-node-lease"):
+            with suppress(ApiError):
+                await client.create(NAMESPACES, {"metadata": {"name": namespace}})
         agent = NodeAgent(client, chosen, ImageMap.load(image_map), addresses, events)
         task = asyncio.create_task(agent.run())
         try:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from cluster.embedded.node.probes import ProbeSettings
 from tests.cluster.node.conftest import app, condition, is_ready, python, run, shell
 
 _SERVER = """
@@ -22,6 +25,22 @@ http.server.ThreadingHTTPServer((os.environ["POD_IP"], 8080), Handler).serve_for
 """
 
 
+@pytest.fixture(autouse=True)
+def _a_second_of_a_probe_is_a_tenth_of_one(monkeypatch):
+    read = ProbeSettings.read
+
+    def quicker(probe):
+        settings = read(probe)
+        return replace(
+            settings,
+            initial_delay_seconds=settings.initial_delay_seconds / 10,
+            period_seconds=settings.period_seconds / 10,
+            timeout_seconds=settings.timeout_seconds / 10,
+        )
+
+    monkeypatch.setattr(ProbeSettings, "read", quicker)
+
+
 def _server(code: str = "200", delay: float = 0, term: int = 0) -> dict:
     return {
         "command": python(_SERVER.format(code=code, delay=delay, term=term)),
@@ -30,7 +49,7 @@ def _server(code: str = "200", delay: float = 0, term: int = 0) -> dict:
 
 
 def _http(path: str = "/health", **settings) -> dict:
-    return {"httpGet": {"path": path, "port": "http"}, "periodSeconds": 0.1, **settings}
+    return {"httpGet": {"path": path, "port": "http"}, "periodSeconds": 1, "timeoutSeconds": 10, **settings}
 
 
 def test_a_pod_is_ready_only_when_its_readiness_probe_succeeds(node):
@@ -92,7 +111,7 @@ def test_a_container_without_a_handler_is_killed_after_the_grace_of_the_probe(no
         async with node() as lab:
             probe = {
                 "tcpSocket": {"port": 9999},
-                "periodSeconds": 0.1,
+                "periodSeconds": 1,
                 "failureThreshold": 2,
                 "terminationGracePeriodSeconds": 2,
             }
@@ -141,8 +160,10 @@ def test_a_probe_that_gets_no_answer_in_time_fails(node):
     async def scenario():
         async with node() as lab:
             slow = _server("200 if not time.sleep(5) else 0")
-            await lab.run("slow", {**slow, "readinessProbe": _http(timeoutSeconds=0.3, periodSeconds=0.2)})
-            await lab.eventually(lambda: any("deadline" in text for text in lab.events.messages("slow", "Unhealthy")))
+            await lab.run("slow", {**slow, "readinessProbe": _http(timeoutSeconds=3, periodSeconds=2)})
+            await lab.eventually(
+                lambda: any("deadline" in text for text in lab.events.messages("slow", "Unhealthy"))
+            )
             address = (await lab.pod("slow"))["status"]["podIP"]
             assert lab.events.messages("slow", "Unhealthy")[-1] == (
                 f'Readiness probe failed: Get "http://{address}:8080/health": '
@@ -155,7 +176,7 @@ def test_a_probe_that_gets_no_answer_in_time_fails(node):
 def test_exec_probes_run_in_the_container(node):
     async def scenario():
         async with node() as lab:
-            quick = {"periodSeconds": 0.2, "timeoutSeconds": 0.3}
+            quick = {"periodSeconds": 2, "timeoutSeconds": 3}
             probes = {
                 "flag": ["sh", "-c", 'test -f "$TMPDIR/ready"'],
                 "talks": ["sh", "-c", "echo not yet; echo because >&2; exit 4"],
@@ -186,7 +207,7 @@ def test_exec_probes_run_in_the_container(node):
 def test_the_back_off_after_probe_kills_begins_with_the_third_restart(node):
     async def scenario():
         async with node(restart_backoff_base_seconds=1.0) as lab:
-            await lab.run("web", {**_server("404"), "livenessProbe": _http(periodSeconds=0.5, failureThreshold=1)})
+            await lab.run("web", {**_server("404"), "livenessProbe": _http(periodSeconds=5, failureThreshold=1)})
             await lab.eventually(lambda: len(lab.events.times("web", "Killing")) == 3)
             await lab.eventually(lambda: lab.events.times("web", "BackOff"))
             assert len(lab.events.times("web", "Started")) == 3

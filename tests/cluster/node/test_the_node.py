@@ -102,6 +102,7 @@ async def main(root, image_map):
     client = LocalClient(Registry(Store()))
     settings = NodeSettings(name="n", address="127.0.0.1", root=Path(root), capacity={"cpu": "1"})
     agent = NodeAgent(client, settings, ImageMap.load(Path(image_map)), Addresses(), Events())
+    await client.create(NAMESPACES, {"metadata": {"name": "test"}})
     lab = Lab(client, agent, Events(), Addresses(), settings)
     await lab.run("family", {"command": _FAMILY})
     await agent.run()
