@@ -88,9 +88,9 @@ class KubeClient:
         seconds = max(1, round(timeout_seconds))
         try:
             watcher = _untyped("kubernetes.watch").Watch()
-            stream = watcher.stream(method, namespace=namespace, timeout_seconds=seconds, **options)
+            stream = watcher.stream(method, namespace=namespace, timeout_seconds=seconds, deserialize=False, **options)
             for event in stream:
-                yield event["raw_object"]
+                yield event["object"]
         except Exception as error:
             raise self._explained(error) from error
 

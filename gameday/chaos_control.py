@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chaoslib.exceptions import InterruptExecution
+from chaoslib.hypothesis import within_tolerance
 
 _channel: socket.socket | None = None
 
@@ -44,7 +45,7 @@ def after_activity_control(context: Mapping[str, Any], state: Mapping[str, Any],
         activity=context.get("name"),
         type=context.get("type"),
         status=state.get("status"),
-        tolerance_met=state.get("tolerance_met"),
+        tolerance_met=_tolerance_met(context, state),
         output=_short(state.get("output")),
         exception=_short("".join(state.get("exception") or [])[-400:]),
     )
@@ -80,6 +81,16 @@ def _tell(event: str, **detail: Any) -> None:
     if _channel is not None:
         line = json.dumps({"event": event, "at_seconds": time.monotonic(), **detail}, default=str)
         _channel.sendall(line.encode() + b"\n")
+
+
+def _tolerance_met(context: Mapping[str, Any], state: Mapping[str, Any]) -> bool | None:
+    """Whether a probe's output is what it should be; None without a tolerance.
+
+    Chaos Toolkit looks at tolerances in the hypothesis only; here the method's last probe proves the fault's effect.
+    """
+    if "tolerance" not in context or state.get("status") != "succeeded":
+        return None
+    return bool(within_tolerance(context["tolerance"], state.get("output")))
 
 
 def _failed_probes(state: Mapping[str, Any] | None) -> list[str]:

@@ -23,7 +23,10 @@ from load.profile import LoadProfile
 
 ROOT = Path(__file__).resolve().parent.parent
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Prove that the remediation of a vLLM deployment still works."
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Prove that the remediation of a vLLM deployment still works.",
 )
 app.add_typer(cluster_app, name="cluster")
 
@@ -77,7 +80,7 @@ def run_command(
         runs=runs,
         keep_cluster=keep_cluster,
     )
-    raise typer.Exit(run(request, Console()))
+    raise typer.Exit(run(request, Console(file=sys.stdout)))
 
 
 @app.command("report")

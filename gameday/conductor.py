@@ -113,7 +113,7 @@ def _run_pytest(plugin: GameDayPlugin, features: Sequence[Path], folder: Path) -
     pytest_plugin.FEATURES[:] = [path.resolve() for path in features]
     sys.modules.pop("steps.test_features", None)
     module = Path(pytest_plugin.__file__).parent.parent / "steps" / "test_features.py"
-    arguments = [str(module), "-p", "no:cacheprovider", "-p", "no:pytest-kind", "-p", "no:locust", "-q", "--no-header"]
+    arguments = [str(module), "-p", "no:cacheprovider", "-p", "no:pytest-kind", "-p", "no:locust", "-q", "--no-header", "--capture=sys"]
     arguments += ["-o", "addopts=", "-o", "timeout=0", "--rootdir", str(module.parent.parent), "-c", os.devnull]
     for name in STEP_MODULES:
         arguments += ["-p", name]

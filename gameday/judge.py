@@ -186,5 +186,5 @@ def _numbers(evidence: ScenarioEvidence, recovery: Recovery) -> dict[str, float 
         "refused": during.refused,
         "error_ratio": during.error_ratio,
         "latency_p95_seconds": during.latency_p95_seconds,
-        "lowest_ready_pods": min((c.ready for c in evidence.pods), default=None),
+        "lowest_ready_pods": min((c.ready for c in evidence.pods if c.at_seconds >= (injected or 0.0)), default=None),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from urllib3.exceptions import HTTPError
 from gameday.evidence import PodCount
 from gameday.timeline import Timeline
 
+LIST_SECONDS = 10.0
 _INSTANCE = "app.kubernetes.io/instance"
 
 
@@ -47,6 +49,7 @@ class ReleaseObserver:
         self._pods: dict[str, Any] = {}
         self._deployments: dict[str, Any] = {}
         self._replica_sets: dict[str, Any] = {}
+        self._listed: set[int] = set()
         self._lock = threading.Condition()
         self._stopping = threading.Event()
         self._watches: list[watch.Watch] = []
@@ -86,18 +89,38 @@ class ReleaseObserver:
             one = watch.Watch()
             self._watches.append(one)
             try:
+                version = self._relist(lister, cache)
                 for event in one.stream(
-                    lister, self._namespace, label_selector=self._selector, timeout_seconds=60, _request_timeout=65
+                    lister,
+                    self._namespace,
+                    label_selector=self._selector,
+                    resource_version=version,
+                    timeout_seconds=60,
+                    deserialize=False,
+                    _request_timeout=65,
                 ):
-                    self._apply(cache, event["type"], event["raw_object"])
+                    self._apply(cache, event["type"], event["object"])
                     if self._stopping.is_set():
                         return
-            except (client.ApiException, HTTPError, OSError) as error:
+            except (client.ApiException, HTTPError, OSError, KeyError) as error:  # KeyError: an ERROR event, list again
                 if self._stopping.wait(0.2):
                     return
                 self._timeline.add("run", "watch-broke", error=str(error)[:200])
             finally:
                 self._watches.remove(one)
+
+    def _relist(self, lister: Callable[..., Any], cache: dict[str, Any]) -> str:
+        """Fill a cache from a list; returns the resourceVersion to watch from."""
+        answer = lister(
+            self._namespace, label_selector=self._selector, _preload_content=False, _request_timeout=LIST_SECONDS
+        )
+        listed = json.loads(answer.data)
+        with self._lock:
+            cache.clear()
+            cache.update({item["metadata"]["name"]: item for item in listed["items"]})
+            self._listed.add(id(cache))
+        self._recount()
+        return str(listed["metadata"]["resourceVersion"])
 
     def _apply(self, cache: dict[str, Any], kind: str, obj: dict[str, Any]) -> None:
         with self._lock:
@@ -105,18 +128,23 @@ class ReleaseObserver:
                 cache.pop(obj["metadata"]["name"], None)
             elif kind in ("ADDED", "MODIFIED"):
                 cache[obj["metadata"]["name"]] = obj
+        self._recount()
+
+    def _recount(self) -> None:
+        """Keep the count when it changed, and wake who waits."""
+        with self._lock:
             count = self._count()
             last = self.counts[-1] if self.counts else None
-            if count is None or (last and (last.ready, last.desired) == (count.ready, count.desired)):
-                self._lock.notify_all()
-                return
-            self.counts.append(count)
+            changed = count is not None and (last is None or (last.ready, last.desired) != (count.ready, count.desired))
+            if count is not None and changed:
+                self.counts.append(count)
             self._lock.notify_all()
-        self._timeline.add("pods", "count", at_seconds=count.at_seconds, ready=count.ready, desired=count.desired)
-        self._on_change(count)
+        if count is not None and changed:
+            self._timeline.add("pods", "count", at_seconds=count.at_seconds, ready=count.ready, desired=count.desired)
+            self._on_change(count)
 
     def _count(self) -> PodCount | None:
-        if len(self._deployments) != 1:
+        if len(self._listed) < 3 or len(self._deployments) != 1:
             return None
         deployment = next(iter(self._deployments.values()))
         owned = {name for name, rs in self._replica_sets.items() if _owner(rs) == deployment["metadata"]["uid"]}

@@ -39,8 +39,8 @@ class Progress:
         self.traffic: Callable[[float], Window] | None = None
         self._started = time.monotonic()
         self._stop = threading.Event()
-        self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._render)
         self._spinner = Spinner("dots")
+        self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._render)
         self._plain = threading.Thread(target=self._print_lines, name="progress", daemon=True)
 
     def start(self) -> None:

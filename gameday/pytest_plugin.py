@@ -36,19 +36,28 @@ class GameDayPlugin:
         self._day = day
         self._failures: list[str] = []
         self._unproven: str = ""
+        self._current: tuple[str, str] = ("", "")
 
     @pytest.fixture
-    def run(self, request: pytest.FixtureRequest) -> Iterator[ScenarioRun]:
+    def run(self) -> Iterator[ScenarioRun]:
         """The running scenario; it is rolled back and judged when the feature's last step is done."""
-        scenario = request.node.obj.__scenario__
-        run = ScenarioRun(self._day, scenario.feature.name, scenario.name)
+        run = ScenarioRun(self._day, *self._current)
         self._failures, self._unproven = [], ""
-        self._day.progress.status.scenario = scenario.name
+        self._day.progress.status.scenario = run.name
         self._day.timeline.add("run", "scenario-started", scenario=run.name)
         try:
             yield run
         finally:
             self._conclude(run)
+
+    def pytest_bdd_before_scenario(self, request: pytest.FixtureRequest, feature: Any, scenario: Any) -> None:
+        """Begin a scenario, so that it has a verdict even when its first step cannot be run."""
+        self._current = (feature.name, scenario.name)
+        request.getfixturevalue("run")
+
+    def pytest_bdd_apply_tag(self, tag: str, function: Any) -> bool:
+        """Tags name runbook sections; they are no pytest marks."""
+        return True
 
     def pytest_bdd_before_step(self, step: Any) -> None:
         """Put every step on the timeline."""

@@ -65,6 +65,4 @@ class PodNetwork(Protocol):
 class Recorder(Protocol):
     """Writes core/v1 Events; the same event again raises its count."""
 
-    def event(
-        self, involved_obj: Object, type: str, reason: str, message: str, /, *, field_path: str = ""
-    ) -> None: ...
+    def event(self, involved_obj: Object, type: str, reason: str, message: str, /, *, field_path: str = "") -> None: ...

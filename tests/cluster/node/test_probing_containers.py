@@ -161,9 +161,7 @@ def test_a_probe_that_gets_no_answer_in_time_fails(node):
         async with node() as lab:
             slow = _server("200 if not time.sleep(5) else 0")
             await lab.run("slow", {**slow, "readinessProbe": _http(timeoutSeconds=3, periodSeconds=2)})
-            await lab.eventually(
-                lambda: any("deadline" in text for text in lab.events.messages("slow", "Unhealthy"))
-            )
+            await lab.eventually(lambda: any("deadline" in text for text in lab.events.messages("slow", "Unhealthy")))
             address = (await lab.pod("slow"))["status"]["podIP"]
             assert lab.events.messages("slow", "Unhealthy")[-1] == (
                 f'Readiness probe failed: Get "http://{address}:8080/health": '
