@@ -22,7 +22,7 @@ class Api(BaseHTTPRequestHandler):
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self.answer(401, {"kind": "Status", "message": "Unauthorized"})
         path, _, query = self.path.partition("?")
-        if path == "/apis/apps/v1/namespaces/system/deployments" and "watch=True" in query:
+        if path == "/apis/apps/v1/namespaces/system/deployments" and "watch=true" in query:
             return self.stream("ADDED", "BOOKMARK", "MODIFIED")
         if path == "/api/v1/namespaces/system/pods":
             return self.answer(200, {"items": [{"metadata": {"name": f"seen-with-{query}"}}]})
