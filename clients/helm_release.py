@@ -119,13 +119,26 @@ def write_chart(release: StoredRelease, folder: Path) -> Path:
         raise OperationFailed("Helm stores no subcharts", where=f"chart {release.chart_label}", remedy=remedy)
     root = folder / (release.chart_name or "chart")
     root.mkdir(parents=True, exist_ok=True)
-    (root / "Chart.yaml").write_text(yaml.safe_dump(metadata), encoding="utf-8")
-    (root / "values.yaml").write_text(yaml.safe_dump(release.chart.get("values") or {}), encoding="utf-8")
+    (root / "Chart.yaml").write_text(_yaml(metadata), encoding="utf-8")
+    (root / "values.yaml").write_text(_yaml(release.chart.get("values") or {}), encoding="utf-8")
     if schema := release.chart.get("schema"):
         (root / "values.schema.json").write_bytes(base64.b64decode(schema))
     for file in (*(release.chart.get("templates") or ()), *(release.chart.get("files") or ())):
         _write_file(root, str(file["name"]), base64.b64decode(file.get("data") or ""))
     return root
+
+
+class _Quoting(yaml.SafeDumper):
+    """Quotes every string: Helm's parser reads a bare Y as a boolean, Python's writes it for a string."""
+
+
+_Quoting.add_representer(
+    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+)
+
+
+def _yaml(content: Mapping[str, Any]) -> str:
+    return yaml.dump(content, Dumper=_Quoting)
 
 
 def _write_file(root: Path, name: str, data: bytes) -> None:

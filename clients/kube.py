@@ -84,13 +84,18 @@ class KubeClient:
         """The objects of a resource as they are, and again whenever they change, until the time is over."""
         api, stem = self._resource(resource)
         method = getattr(api, f"list_namespaced_{stem}")
-        options = {"label_selector": labels} if labels else {}
+        given = {"namespace": namespace, **({"label_selector": labels} if labels else {})}
         seconds = max(1, round(timeout_seconds))
+        options = {"watch": True, "timeout_seconds": seconds, "_preload_content": False}
         try:
-            watcher = _untyped("kubernetes.watch").Watch()
-            stream = watcher.stream(method, namespace=namespace, timeout_seconds=seconds, deserialize=False, **options)
-            for event in stream:
-                yield event["object"]
+            response = method(**given, **options, _request_timeout=seconds + REQUEST_TIMEOUT_SECONDS)
+            try:
+                for line in _lines(response):
+                    event = json.loads(line)
+                    if event["type"] not in ("BOOKMARK", "ERROR"):
+                        yield event["object"]
+            finally:
+                response.close()
         except Exception as error:
             raise self._explained(error) from error
 
@@ -146,6 +151,14 @@ def _configuration(kubeconfig: Path | None, context: str | None) -> Any:
             raise InputError(problem, where=where, remedy="give a valid kubeconfig file") from error
     configuration.retries = False
     return configuration
+
+
+def _lines(response: Any) -> Iterator[bytes]:
+    """The lines of a streamed answer, as they come."""
+    pending = b""
+    for chunk in response.stream(amt=None, decode_content=False):
+        *complete, pending = (pending + chunk).split(b"\n")
+        yield from (line for line in complete if line.strip())
 
 
 def _untyped(module: str) -> Any:

@@ -22,6 +22,8 @@ class Api(BaseHTTPRequestHandler):
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self.answer(401, {"kind": "Status", "message": "Unauthorized"})
         path, _, query = self.path.partition("?")
+        if path == "/apis/apps/v1/namespaces/system/deployments" and "watch=true" in query:
+            return self.stream("ADDED", "BOOKMARK", "MODIFIED")
         if path == "/api/v1/namespaces/system/pods":
             return self.answer(200, {"items": [{"metadata": {"name": f"seen-with-{query}"}}]})
         if path == "/api/v1/namespaces/system/services/none":
@@ -35,6 +37,14 @@ class Api(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+    def stream(self, *types):
+        """Events whose objects are not what the client's model classes would accept."""
+        self.send_response(200)
+        self.end_headers()
+        for kind in types:
+            event = {"type": kind, "object": {"kind": kind, "limits": {"nvidia.com/gpu": 1}}}
+            self.wfile.write(json.dumps(event).encode() + b"\n")
 
     def log_message(self, *_):
         pass
@@ -72,6 +82,11 @@ def kubeconfig(tmp_path):
 def test_objects_come_as_plain_json(server, kubeconfig):
     pods = KubeClient(kubeconfig(server)).list_objects("pods", "system", labels="a=b")
     assert pods == [{"metadata": {"name": "seen-with-labelSelector=a%3Db"}}]
+
+
+def test_a_watch_yields_objects_as_they_are_and_no_bookmarks(server, kubeconfig):
+    seen = KubeClient(kubeconfig(server)).watch("deployments", "system", timeout_seconds=2)
+    assert [found["kind"] for found in seen] == ["ADDED", "MODIFIED"]
 
 
 def test_an_object_that_does_not_exist_is_none(server, kubeconfig):

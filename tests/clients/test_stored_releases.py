@@ -117,13 +117,20 @@ def chart_folder(tmp_path_factory):
 
 
 @given(maps, maps)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_values_are_merged_as_the_real_engine_merges_them(chart_folder, defaults, overrides):
     if not same_shape(defaults, overrides):
         return
     content = release(chart={**release()["chart"], "values": defaults, "templates": []})
     with Chart.load(write_chart(decode(secret(content)), chart_folder)) as chart:
         assert merge_values(defaults, overrides) == chart.merge_values(overrides)
+
+
+def test_strings_that_look_like_booleans_stay_strings(tmp_path):
+    values = {"flags": ["Y", "no", "on", "1e3", "0x1F", "null", "~"]}
+    content = release(chart={**release()["chart"], "values": values, "templates": []})
+    with Chart.load(write_chart(decode(secret(content)), tmp_path)) as chart:
+        assert chart.values == values
 
 
 def test_null_removes_a_default():
