@@ -55,10 +55,10 @@ class RedisLink:
         value = await self._tried(lambda: redis.get(key))
         return value.encode() if isinstance(value, str) else value
 
-    async def set(self, key: str, value: bytes, ttl_seconds: int) -> None:
-        """Stores a value for some seconds. Raises CacheDown."""
+    async def add(self, key: str, value: bytes, ttl_seconds: int) -> bool:
+        """Stores a value for some seconds unless there is one; whether it did. Raises CacheDown."""
         redis = self._rested()
-        await self._tried(lambda: redis.set(key, value, ex=ttl_seconds))
+        return bool(await self._tried(lambda: redis.set(key, value, ex=ttl_seconds, nx=True)))
 
     async def delete(self, key: str) -> bool:
         """Deletes one key; whether it was there. Raises CacheDown."""

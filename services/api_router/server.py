@@ -68,6 +68,16 @@ def _registry_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=connector)
 
 
+def build_runner(router: Router, drain_seconds: float) -> web.AppRunner:
+    """What serves the router; requests under way get ``drain_seconds`` when it is stopped.
+
+    Cancelling the handler of a client that has left is what stops the backend's work for it.
+    """
+    return web.AppRunner(
+        router.application(), access_log=None, handler_cancellation=True, shutdown_timeout=drain_seconds
+    )
+
+
 async def run(environment: Mapping[str, str]) -> None:
     """Serves until it is told to stop, then drains.
 
@@ -83,11 +93,7 @@ async def run(environment: Mapping[str, str]) -> None:
         router.draining = True
         await asyncio.sleep(lame_duck_seconds)
 
-    # Cancelling the handler of a client that has left is what stops the backend's work for it.
-    runner = web.AppRunner(
-        router.application(), access_log=None, handler_cancellation=True, shutdown_timeout=drain_seconds
-    )
-    await serving.serve(runner, host, port, before_stop=leave)
+    await serving.serve(build_runner(router, drain_seconds), host, port, before_stop=leave)
 
 
 def main() -> int:

@@ -22,7 +22,7 @@ from clients.errors import DeadlineExceeded, EnvironmentUnusable, GamedayError, 
 from clients.registry import RegistryChange
 from services.model_registry import entries
 from services.model_registry.admin_output import FORMATS, LIST_COLUMNS, STATUS_COLUMNS, render
-from services.model_registry.admin_transports import Transport, open_transport
+from services.model_registry.admin_transports import Transport, open_transport, transport_name
 
 EXIT_FAILED = 1
 EXIT_INPUT = 2
@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     try:
         _check(options)
         command: Command = options.command
+        if options.verbose:
+            _tell(options, f"Registry: {transport_name(settings)}")
         command(options, lambda: open_transport(settings, _owner(options)))
     except InputError as error:
         return _fail(error, EXIT_INPUT)
@@ -196,7 +198,7 @@ def _command(
 ) -> argparse.ArgumentParser:
     parser = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
     parser.set_defaults(command=command)
-    parser.add_argument("--verbose", action="store_true", help="accepted for scripts; there is nothing more to say")
+    parser.add_argument("--verbose", action="store_true", help="also say which registry is used")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     return parser
 

@@ -13,6 +13,7 @@ from clients.errors import InputError
 from clients.registry import RegistryChange, RegistryClient, RegistryEntry
 
 TIMEOUT_SECONDS = 10.0
+SETTINGS = ("ADMIN_CLI_REGISTRY_URL", "ADMIN_CLI_DATABASE_URL", "DATABASE_URL")
 
 
 class Transport(Protocol):
@@ -42,12 +43,27 @@ def open_transport(environment: Mapping[str, str], owner: str) -> Transport:
         InputError: it names none. There is no default: a command for production must not change another database.
         EnvironmentUnusable: the database does not answer.
     """
-    if url := environment.get("ADMIN_CLI_REGISTRY_URL", ""):
+    setting = _setting(environment)
+    if setting == "ADMIN_CLI_REGISTRY_URL":
         token = environment.get("ADMIN_CLI_TOKEN", "")
-        return RegistryClient(url, token, owner=owner, timeout_seconds=TIMEOUT_SECONDS)
-    for setting in ("ADMIN_CLI_DATABASE_URL", "DATABASE_URL"):
-        if url := environment.get(setting, ""):
-            return _open_database(url, setting, environment.get("ADMIN_CLI_REDIS_URL", ""))
+        return RegistryClient(environment[setting], token, owner=owner, timeout_seconds=TIMEOUT_SECONDS)
+    return _open_database(environment[setting], setting, environment.get("ADMIN_CLI_REDIS_URL", ""))
+
+
+def transport_name(environment: Mapping[str, str]) -> str:
+    """The registry that the environment names, without the secrets of a database URL.
+
+    Raises:
+        InputError: it names none.
+    """
+    setting = _setting(environment)
+    return environment[setting] if setting == "ADMIN_CLI_REGISTRY_URL" else f"the database in {setting}"
+
+
+def _setting(environment: Mapping[str, str]) -> str:
+    for setting in SETTINGS:
+        if environment.get(setting, ""):
+            return setting
     raise InputError(
         "no registry is named",
         where="environment",

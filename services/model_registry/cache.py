@@ -51,15 +51,17 @@ class RegistryCache:
         return self._link.problem
 
     async def fill(self, entry: Entry) -> bool:
-        """Caches an entry if it may be cached; whether it was."""
+        """Caches an entry if it may be cached and none is; whether it was.
+
+        What is cached already stays as it is, so that looking at an entry neither prolongs nor mends a stale one.
+        """
         key = cache_key(entry.environment, entry.model_name)
         if entry.status != "ready" or key in self._owed:
             return False
         try:
-            await self._link.set(key, json.dumps(entry.as_json()).encode(), self._ttl_seconds)
+            return await self._link.add(key, json.dumps(entry.as_json()).encode(), self._ttl_seconds)
         except CacheDown:
             return False
-        return True
 
     async def changed(self, environment: str, model_name: str) -> Clearing:
         """Takes an entry that has changed out of the cache, unless the stale-cache fault is on (``kept``)."""

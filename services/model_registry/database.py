@@ -61,7 +61,7 @@ def open_engine(url: str, *, setting: str = "MODEL_REGISTRY_DATABASE_URL") -> En
             parsed,
             pool_pre_ping=True,
             pool_timeout=POOL_WAIT_SECONDS,
-            connect_args={"connect_timeout": CONNECT_SECONDS},
+            connect_args={"connect_timeout": CONNECT_SECONDS, "client_encoding": "utf8"},
         )
     except ModuleNotFoundError as error:
         raise EnvironmentUnusable(

@@ -60,13 +60,11 @@ def loop_thread() -> Iterator[LoopThread]:
 
 
 @contextmanager
-def serving(
-    thread: LoopThread, build: Callable[[], Coroutine[Any, Any, web.Application]], **options: Any
-) -> Iterator[str]:
-    """The URL of an application that runs in the thread."""
+def serving(thread: LoopThread, build: Callable[[], Coroutine[Any, Any, web.AppRunner]]) -> Iterator[str]:
+    """The URL of a server that runs in the thread."""
 
     async def start() -> web.AppRunner:
-        runner = web.AppRunner(await build(), access_log=None, shutdown_timeout=1.0, **options)
+        runner = await build()
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         return runner

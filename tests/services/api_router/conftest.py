@@ -11,7 +11,7 @@ from aiohttp import web
 
 from clients.registry import RegistryClient
 from clients.router import RouterClient
-from services.api_router.server import build_router
+from services.api_router.server import build_router, build_runner
 from services.model_registry.app import create_app
 from services.model_registry.server import build_service
 from tests.services.platform_harness import Backend, LoopThread, RedisProcess, loop_thread, redis_process, serving
@@ -62,7 +62,7 @@ class RegistryServer:
 
 @pytest.fixture
 def registry(thread: LoopThread, redis: RedisProcess, backend: Backend, tmp_path: Path) -> Iterator[RegistryServer]:
-    async def build() -> web.Application:
+    async def build() -> web.AppRunner:
         service = build_service(
             {
                 "MODEL_REGISTRY_DATA_DIR": str(tmp_path),
@@ -70,7 +70,7 @@ def registry(thread: LoopThread, redis: RedisProcess, backend: Backend, tmp_path
             }
         )
         service.store.create_schema()
-        return create_app(service, TOKEN)
+        return web.AppRunner(create_app(service, TOKEN), shutdown_timeout=1.0)
 
     with ExitStack() as stack:
         client = RegistryClient(stack.enter_context(serving(thread, build)), TOKEN)
@@ -93,10 +93,10 @@ def start_router(thread: LoopThread, registry: RegistryServer, redis: RedisProce
                 "ENVIRONMENT": "production",
             }
 
-            async def build() -> web.Application:
-                return build_router({**base, **settings}).application()
+            async def build() -> web.AppRunner:
+                return build_runner(build_router({**base, **settings}), drain_seconds=1.0)
 
-            url = stack.enter_context(serving(thread, build, handler_cancellation=True))
+            url = stack.enter_context(serving(thread, build))
             return RouterClient(url, KEY, timeout_seconds=10)
 
         yield start

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
+import time
 from collections.abc import Callable
 
 import pytest
 
 from clients.errors import InputError
 from clients.router import RouterClient
+from services.api_router.app import Exchange
 from tests.services.platform_harness import Backend, RedisProcess, answers
 
 from .conftest import KEY, MODEL, RegistryServer, StartRouter
@@ -165,6 +168,30 @@ def test_a_router_without_redis_asks_the_registry(
     assert router.ready()
     registry.client.disable("production", MODEL, "bad", "me")
     assert router.complete(MODEL).code == "MODEL_DISABLED"
+
+
+def test_a_redis_that_hangs_delays_one_request_and_not_all(router: RouterClient, redis: RedisProcess) -> None:
+    assert router.complete(MODEL).ok
+    assert redis.process is not None
+    redis.process.send_signal(signal.SIGSTOP)
+    try:
+        first, *others = [router.complete(MODEL) for _ in range(4)]
+    finally:
+        redis.process.send_signal(signal.SIGCONT)
+    assert first.ok
+    assert first.seconds < 3
+    assert all(done.ok and done.seconds < 0.4 for done in others)
+
+
+@pytest.mark.parametrize(
+    ("began", "waited_seconds", "outcome"),
+    [(False, 0.5, "client_error"), (False, 3.5, "error"), (True, 3.5, "client_error")],
+)
+def test_a_client_that_gives_up_on_a_late_answer_is_not_at_fault(
+    began: bool, waited_seconds: float, outcome: str
+) -> None:
+    exchange = Exchange("trace", time.monotonic() - waited_seconds, began=began)
+    assert exchange.left_by_client() == outcome
 
 
 def test_what_redis_holds_is_not_trusted_blindly(

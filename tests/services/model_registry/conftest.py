@@ -40,10 +40,10 @@ def start_registry(thread: LoopThread, database_url: str) -> Iterator[StartRegis
     with ExitStack() as stack:
 
         def start(**settings: str) -> RegistryClient:
-            async def build() -> web.Application:
+            async def build() -> web.AppRunner:
                 service = build_service({"MODEL_REGISTRY_DATABASE_URL": database_url, **settings})
                 service.store.create_schema()
-                return create_app(service, TOKEN)
+                return web.AppRunner(create_app(service, TOKEN), shutdown_timeout=1.0)
 
             return RegistryClient(stack.enter_context(serving(thread, build)), TOKEN, owner="the test")
 

@@ -90,6 +90,12 @@ def test_list_prints_its_columns_and_nothing_else_on_stdout(shell: Shell) -> Non
     assert "Total: 1" in shell.err
 
 
+def test_verbose_names_the_registry_without_secrets(shell: Shell) -> None:
+    assert shell.run("registry", "list", "--verbose") == 0
+    assert "Registry: " in shell.err
+    assert TOKEN not in shell.err
+
+
 def test_quiet_says_nothing_on_stderr(shell: Shell) -> None:
     registered(shell)
     shell.run("registry", "list", "--quiet")

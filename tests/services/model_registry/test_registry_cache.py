@@ -89,6 +89,17 @@ def test_the_stale_cache_fault_can_be_on_from_the_start(start_registry: StartReg
     assert registry.disable("production", "m").cache == "kept"
 
 
+def test_looking_at_an_entry_does_not_mend_a_stale_one(registry: RegistryClient, redis: RedisProcess) -> None:
+    registry.get("production", "m")
+    registry.set_stale_cache(True)
+    registry.register("production", "m", "moved:1")
+    seen = registry.get("production", "m")
+    assert seen is not None
+    assert seen.endpoint == "moved:1"
+    with redis.client() as client:
+        assert json.loads(client.get(KEY))["endpoint"] == "a:1"
+
+
 def test_without_redis_everything_works_and_readyz_says_so(registry: RegistryClient, redis: RedisProcess) -> None:
     redis.stop()
     assert registry.get("production", "m") is not None
