@@ -132,9 +132,7 @@ class _Quoting(yaml.SafeDumper):
     """Quotes every string: Helm's parser reads a bare Y as a boolean, Python's writes it for a string."""
 
 
-_Quoting.add_representer(
-    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
-)
+_Quoting.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
 
 
 def _yaml(content: Mapping[str, Any]) -> str:

@@ -113,10 +113,12 @@ def _run_pytest(plugin: GameDayPlugin, features: Sequence[Path], folder: Path) -
     pytest_plugin.FEATURES[:] = [path.resolve() for path in features]
     sys.modules.pop("steps.test_features", None)
     module = Path(pytest_plugin.__file__).parent.parent / "steps" / "test_features.py"
-    arguments = [str(module), "-p", "no:cacheprovider", "-p", "no:pytest-kind", "-p", "no:locust", "-q", "--no-header", "--capture=sys"]
-    arguments += ["-o", "addopts=", "-o", "timeout=0", "--rootdir", str(module.parent.parent), "-c", os.devnull]
-    for name in STEP_MODULES:
-        arguments += ["-p", name]
+    plugins = ["no:cacheprovider", "no:pytest-kind", "no:locust", *STEP_MODULES]
+    arguments = [
+        *(str(module), "-q", "--no-header", "--capture=sys", "-o", "addopts=", "-c", os.devnull),
+        *("--rootdir", str(module.parent.parent)),
+        *(part for name in plugins for part in ("-p", name)),
+    ]
     output = io.StringIO()
     try:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):

@@ -60,7 +60,7 @@ class Progress:
         """Show a phase; off a terminal it is printed once."""
         self.status.phase = phase
         if not self.console.is_terminal:
-            self.console.print(self._line())
+            self.console.print(self._line(), soft_wrap=True)
 
     def say(self, message: str, style: str = "") -> None:
         """Print a line that stays."""
@@ -85,7 +85,7 @@ class Progress:
 
     def _print_lines(self) -> None:
         while not self._stop.wait(_PLAIN_SECONDS):
-            self.console.print(self._line())
+            self.console.print(self._line(), soft_wrap=True)
 
 
 def _traffic_text(seen: Window) -> Text:

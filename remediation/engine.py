@@ -130,7 +130,7 @@ class Remediation:
 
     def _round(self) -> tuple[Outcome | None, Validation | None]:
         """Decide on fresh data, act, validate. Without an outcome, watching goes on."""
-        snapshot = self.observer.with_probe_traffic(self.observer.observe(full=True))
+        snapshot = self._measured()
         findings = diagnose(snapshot)
         if not any(f.confirmed for f in findings):
             return None, None
@@ -151,6 +151,14 @@ class Remediation:
             self._put_back(planned)
             return self._escalate(failure, _summaries(findings), failed=True), None
         return self._validated(decision)
+
+    def _measured(self) -> Snapshot:
+        """A full snapshot with an error rate, if one can be had: a rate needs two scrapes, silence needs probes."""
+        snapshot = self.observer.observe(full=True)
+        if snapshot.traffic.error_rate is None:
+            self.stop.wait(self.policy.minimum_window_seconds)
+            snapshot = self.observer.observe(full=True)
+        return self.observer.with_probe_traffic(snapshot)
 
     def _act(self, planned: Plan) -> str:
         """Carry the plan out in order; returns what failed, or nothing."""

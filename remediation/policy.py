@@ -12,6 +12,7 @@ class Policy:
     Attributes:
         settling_seconds: how long a pod must be Ready without a restart to count as stable.
         traffic_window_seconds: window of the error rate and of P95.
+        minimum_window_seconds: how long a decision waits for a second look at traffic when there was but one so far.
         memory_factor: a limit that was exceeded is multiplied by this.
         p95_limit_seconds: latency above it counts as the middle error band of the matrix.
         p95_baseline_factor: the same for latency above this multiple of the baseline.
@@ -23,6 +24,7 @@ class Policy:
 
     settling_seconds: float = 10.0
     traffic_window_seconds: float = 10.0
+    minimum_window_seconds: float = 1.0
     poll_seconds: float = 0.5
     memory_factor: float = 2.0
     p95_limit_seconds: float = 6.0
