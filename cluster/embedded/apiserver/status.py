@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cluster.embedded.apiserver.server_side_apply import ApplyConflict
 from cluster.embedded.client import ApiError
 from cluster.embedded.resources import Resource
 
@@ -46,3 +47,22 @@ def conflict(resource: Resource, name: str) -> ApiError:
         "please apply your changes to the latest version and try again"
     )
     return failure(409, "Conflict", message, _details(resource, name))
+
+
+def apply_conflict(error: ApplyConflict) -> ApiError:
+    """The Status of an apply that others' fields stand against."""
+    count = len(error.conflicts)
+    by_manager: dict[str, list[str]] = {}
+    for conflict_ in error.conflicts:
+        by_manager.setdefault(conflict_.manager, []).append(conflict_.text)
+    if count == 1:
+        ((manager, paths),) = by_manager.items()
+        text = f'Apply failed with 1 conflict: conflict with "{manager}": {paths[0]}'
+    else:
+        parts = (f'conflicts with "{m}":\n- ' + "\n- ".join(paths) for m, paths in by_manager.items())
+        text = f"Apply failed with {count} conflicts: " + "\n".join(parts)
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f'conflict with "{c.manager}"', "field": c.text}
+        for c in error.conflicts
+    ]
+    return failure(409, "Conflict", text, {"causes": causes})
