@@ -24,6 +24,7 @@ from services.mock_vllm.settings import Settings
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _GUARDED_PREFIXES = ("/v1", "/v2", "/inference", "/cohere")
+_MAX_BODY_BYTES = 64 * 2**20
 _UNMEASURED = frozenset({"/metrics", "/health", "/load", "/ping", "/version", "/server_info"})
 
 
@@ -93,7 +94,8 @@ def build_app(
     api: Api, completions: Completions, options: Options, settings: Settings, registry: CollectorRegistry
 ) -> web.Application:
     """The application of the main port."""
-    app = web.Application(middlewares=[_measure(HttpMetrics(registry), options), _authenticate(options)])
+    middlewares = [_measure(HttpMetrics(registry), options), _authenticate(options)]
+    app = web.Application(middlewares=middlewares, client_max_size=_MAX_BODY_BYTES)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=exposition(registry), headers={"Content-Type": CONTENT_TYPE})

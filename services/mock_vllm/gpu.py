@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from services.mock_vllm.logs import ENGINE
+
 
 @dataclass(frozen=True)
 class GpuState:
@@ -35,10 +37,13 @@ def state_path(environ: Mapping[str, str]) -> Path:
 
 
 def write_state(path: Path, state: GpuState) -> None:
-    """Replace the state in one go; a reader sees the old one or the new one."""
+    """Replace the state in one go; a reader sees the old one or the new one. A server goes on without it."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(asdict(state)))
-    draft.replace(path)
+    try:
+        draft.write_text(json.dumps(asdict(state)))
+        draft.replace(path)
+    except OSError as error:
+        ENGINE.warning("nvidia-smi will not show this server: %s", error)
 
 
 def read_state(path: Path) -> GpuState:

@@ -51,9 +51,9 @@ async def live(options: Options, settings: Settings) -> int:
     gpu_path = state_path(os.environ)
     _log_start(options, settings)
     with listener:
+        write_state(gpu_path, _loading_gpu(settings))
         try:
             admin = await start_admin(faults, settings)
-            write_state(gpu_path, _loading_gpu(settings))
             model = await _until(stop, load_model(options, settings))
         except Stopped:
             API.error("KeyboardInterrupt: terminated")

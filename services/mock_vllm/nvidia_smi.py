@@ -123,7 +123,7 @@ def _table(state: GpuState) -> str:
     used, total = state.memory_used_bytes // _MIB, state.memory_total_bytes // _MIB
     performance = "P0" if state.utilization else "P8"
     health = f" 30%  {_celsius(state):>3}C  {performance:>4}  {_watts(state):>13.0f}W / {_FULL_WATTS:>4}W "
-    process = f"    0   N/A  N/A  {state.process_id:>15}      C   VLLM::EngineCore  {used:>32}MiB"
+    process = f"    0   N/A  N/A  {state.process_id:>15}      C   VLLM::EngineCore  {used:>28}MiB "
     rule = "+" + "-" * sum(_COLUMNS, len(_COLUMNS) - 1) + "+"
     return "\n".join(
         [

@@ -65,7 +65,7 @@ class Options:
 def parse_command_line(arguments: Sequence[str], settings: Settings, environ: Mapping[str, str]) -> Options:
     """Options of the words after the program's name: `serve MODEL ...` of `vllm`, or `--model=...` of the module.
 
-    Underscores in flags are dashes, as vLLM reads them.
+    Underscores in flags are dashes, as vLLM reads them. A `--config` file gives defaults that words override.
 
     Raises:
         SystemExit: with code 2 and a usage line on stderr where argparse would; with code 0 after `--help`.
@@ -75,7 +75,11 @@ def parse_command_line(arguments: Sequence[str], settings: Settings, environ: Ma
     parser = _parser("vllm serve" if serve else "api_server.py", settings)
     if serve:
         parser.add_argument("model_tag", nargs="?")
-    namespace = parser.parse_args(words[1:] if serve else words)
+    words = words[1:] if serve else words
+    namespace = parser.parse_args(words)
+    if namespace.config:
+        _use_config(parser, namespace)
+        namespace = parser.parse_args(words)
     model = getattr(namespace, "model_tag", None) or namespace.model
     return _options(model, namespace, environ)
 
@@ -102,6 +106,24 @@ def _options(model: str, namespace: argparse.Namespace, environ: Mapping[str, st
     )
 
 
+def _use_config(parser: argparse.ArgumentParser, namespace: argparse.Namespace) -> None:
+    """Make the settings of a YAML file the parser's defaults."""
+    import yaml  # a server without a config file does without its memory
+
+    try:
+        with open(namespace.config, encoding="utf-8") as file:
+            document = yaml.safe_load(file) or {}
+    except (OSError, yaml.YAMLError) as error:
+        parser.error(f"argument --config: {namespace.config}: {error}")
+    if not isinstance(document, dict):
+        parser.error(f"argument --config: {namespace.config}: not a mapping of flags to values")
+    for key, value in document.items():
+        name = str(key).replace("-", "_")
+        if name not in vars(namespace):
+            parser.error(f"argument --config: {namespace.config}: unknown flag {key!r}")
+        parser.set_defaults(**{name: value if isinstance(value, (bool, list)) else str(value)})
+
+
 def _normalised(word: str) -> str:
     """`--max_model_len=8` as `--max-model-len=8`; values keep their underscores."""
     if not word.startswith("--"):
@@ -123,6 +145,7 @@ def _parser(program: str, settings: Settings) -> argparse.ArgumentParser:
 
 
 def _add_server_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE")
     parser.add_argument("--host")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--served-model-name", nargs="+")

@@ -12,6 +12,7 @@ from services.mock_vllm.text import AnswerLimits, count_tokens
 
 _CHAT_MESSAGE_OVERHEAD_TOKENS = 4
 _COMPLETION_DEFAULT_TOKENS = 16
+_MAX_ANSWERS = 128
 _T = TypeVar("_T")
 
 
@@ -88,7 +89,7 @@ def parse_json(text: bytes) -> Mapping[str, Any]:
     """
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ApiError(400, f"JSON decode error: {error}", "Bad Request") from error
     if not isinstance(document, dict):
         raise ApiError(400, "Input should be a valid dictionary", "Bad Request")
@@ -113,7 +114,7 @@ def parse_completion(body: Mapping[str, Any], options: Options, *, chat: bool) -
         prompts=prompts,
         prompt_tokens=tokens,
         limits=_limits(fields, max(tokens), options.max_model_len, chat=chat),
-        n=fields.count("n", 1, minimum=1),
+        n=_answers_per_prompt(fields),
         stream=fields.get("stream", bool, False),
         include_usage=stream_options.get("include_usage", bool, False),
         continuous_usage=stream_options.get("continuous_usage_stats", bool, False),
@@ -225,6 +226,13 @@ def _limits(fields: _Fields, prompt_tokens: int, max_model_len: int, *, chat: bo
         ignore_eos=fields.get("ignore_eos", bool, False),
         stop=_stop_strings(fields),
     )
+
+
+def _answers_per_prompt(fields: _Fields) -> int:
+    n = fields.count("n", 1, minimum=1)
+    if n > _MAX_ANSWERS:
+        raise bad_request(f"n must be at most {_MAX_ANSWERS}, got {n}.", "n")
+    return n
 
 
 def _stop_strings(fields: _Fields) -> tuple[str, ...]:

@@ -76,14 +76,24 @@ class Answer:
             self._tokens.append(f" {word}" if self._tokens else word)
 
     def _end_at_stop_string(self, limits: AnswerLimits) -> None:
-        """Cut the answer before the first stop string within its planned length."""
+        """Cut the answer before the first stop string within its planned length; new text alone is searched."""
+        words = [word for word in limits.stop if word]
+        overlap = max(map(len, words), default=1) - 1
         text = ""
         for count in range(1, self.planned_tokens + 1):
             before = len(text)
-            text = self.text(count)
-            hits = [(text.find(word), word) for word in limits.stop if word and word in text]
+            text += self.text(count, count - 1)
+            start = max(0, before - overlap)
+            hits = [(text.find(word, start), word) for word in words if word in text[start:]]
             if hits and count >= limits.min_tokens:
                 position, self.stop_reason = min(hits)
-                self.planned_tokens, self.planned_finish = count, FinishReason.STOP
-                self._tokens[count - 1] = text[before : max(before, position)]
+                self._cut(count, text[:position])
                 return
+
+    def _cut(self, count: int, text: str) -> None:
+        """End with the given number of tokens and this text, which may end within an earlier token."""
+        self.planned_tokens, self.planned_finish = count, FinishReason.STOP
+        remaining = text
+        for index in range(count):
+            self._tokens[index] = remaining[: len(self._tokens[index])]
+            remaining = remaining[len(self._tokens[index]) :]

@@ -21,7 +21,7 @@ IMAGE = ROOT / "services" / "images" / "vllm-openai"
 DEADLINE_SECONDS = 10.0
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -33,7 +33,7 @@ class Vllm:
     def __init__(
         self, folder: Path, arguments: tuple[str, ...], environment: dict[str, str], port: int = 0
     ) -> None:
-        self.port = port or free_port()
+        self.port = port or find_free_port()
         self.log_path = folder / f"vllm-{self.port}.log"
         self.environment = {
             "PATH": f"{IMAGE / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -117,6 +117,11 @@ class Vllm:
 
     def exit_code(self, seconds: float = DEADLINE_SECONDS) -> int:
         return self.process.wait(seconds)
+
+
+@pytest.fixture
+def free_port() -> int:
+    return find_free_port()
 
 
 @pytest.fixture
