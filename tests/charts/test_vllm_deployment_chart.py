@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import helm_python
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -223,3 +224,14 @@ def test_the_schema_refuses_wrong_values_and_names_them(values, complaint):
 def test_values_that_contradict_each_other_are_refused(values, complaint):
     with pytest.raises(helm_python.HelmRenderError, match=complaint):
         render(merged(MODEL, values))
+
+
+@pytest.mark.parametrize("name", ["values.yaml", "values-production.yaml", "values-gameday.yaml"])
+def test_every_object_is_valid_kubernetes(name):
+    everything = {
+        "configMap": {"a": "b"},
+        "persistence": {"enabled": True},
+        "podDisruptionBudget": {"enabled": True},
+    }
+    for document in render(merged(values_of(name), everything)).values():
+        kubernetes_validate.validate(document, "1.36", strict=True)
