@@ -1,0 +1,1 @@
+"""Stands where the real package of this name is in the image."""
