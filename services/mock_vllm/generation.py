@@ -63,9 +63,7 @@ class Generation:
     def __init__(self, request: Completion, *, seed: int, mean_tokens: int) -> None:
         self.request = request
         self.changed = asyncio.Event()
-        self.choices = [
-            self._choice(index, prompt, mean_tokens, seed) for index, prompt in enumerate(_repeat(request))
-        ]
+        self.choices = [self._choice(index, prompt, mean_tokens, seed) for index, prompt in enumerate(_repeat(request))]
         self._open = len(self.choices)
 
     @property
@@ -140,9 +138,7 @@ class Renderer:
         """Server-sent events with what is new in a choice; a chat's first one names the role."""
         opening = b""
         if self._chat and not choice.opened:
-            opening = self._event(
-                [self._choice(choice.index, {"role": "assistant", "content": ""}, None, None)], None
-            )
+            opening = self._event([self._choice(choice.index, {"role": "assistant", "content": ""}, None, None)], None)
         text, finish = choice.take(), choice.sequence.finish_reason
         piece = self._choice(choice.index, {"content": text} if self._chat else text, finish, choice.stop_reason)
         return opening + self._event([piece], usage)

@@ -60,9 +60,7 @@ async def load_model(options: Options, settings: Settings) -> Model:
     ENGINE.info("Model loading took %s GiB memory and %.6f seconds", gibibytes(settings.weights_bytes), loaded)
     _size_kv_cache(options, settings)
     ENGINE.info("Graph capturing finished in 0 secs, took 0.00 GiB")
-    ENGINE.info(
-        "init engine (profile, create kv cache, warmup model) took %.2f seconds", time.monotonic() - started
-    )
+    ENGINE.info("init engine (profile, create kv cache, warmup model) took %.2f seconds", time.monotonic() - started)
     return Model(memory)
 
 

@@ -166,9 +166,7 @@ class EngineMetrics:
         latency = "request_latency"
         self._time_to_first_token = self._histogram("time_to_first_token_seconds", "time_to_first_token")
         self._inter_token_latency = self._histogram("inter_token_latency_seconds", "inter_token_latency")
-        self._time_per_output_token = self._histogram(
-            "request_time_per_output_token_seconds", "inter_token_latency"
-        )
+        self._time_per_output_token = self._histogram("request_time_per_output_token_seconds", "inter_token_latency")
         self._e2e_latency = self._histogram("e2e_request_latency_seconds", latency)
         self._queue_time = self._histogram("request_queue_time_seconds", latency)
         self._inference_time = self._histogram("request_inference_time_seconds", latency)
@@ -177,9 +175,7 @@ class EngineMetrics:
         self._iteration_tokens = self._histogram("iteration_tokens_total", "iteration_tokens")
         self._request_prompt_tokens = self._histogram("request_prompt_tokens", "request_tokens")
         self._request_generation_tokens = self._histogram("request_generation_tokens", "request_tokens")
-        self._request_max_num_generation_tokens = self._histogram(
-            "request_max_num_generation_tokens", "request_tokens"
-        )
+        self._request_max_num_generation_tokens = self._histogram("request_max_num_generation_tokens", "request_tokens")
         self._request_prefill_kv_computed_tokens = self._histogram(
             "request_prefill_kv_computed_tokens", "request_tokens"
         )
@@ -222,12 +218,8 @@ class HttpMetrics:
             registry=registry,
             buckets=_HTTP_FINE_BUCKETS,
         )
-        self._request_size = Summary(
-            "http_request_size_bytes", "Size of requests.", ("handler",), registry=registry
-        )
-        self._response_size = Summary(
-            "http_response_size_bytes", "Size of responses.", ("handler",), registry=registry
-        )
+        self._request_size = Summary("http_request_size_bytes", "Size of requests.", ("handler",), registry=registry)
+        self._response_size = Summary("http_response_size_bytes", "Size of responses.", ("handler",), registry=registry)
 
     def observe(
         self, handler: str, method: str, status: int, seconds: float, request_bytes: int, response_bytes: int

@@ -163,9 +163,7 @@ def _prompts(fields: _Fields) -> tuple[tuple[str, ...], tuple[int, ...]]:
     texts, counts = [], []
     for item in batch:
         if not isinstance(item, str) and not _is_token_list(item):
-            raise bad_request(
-                "prompt must be a string, array of strings, array of tokens, or array of token arrays"
-            )
+            raise bad_request("prompt must be a string, array of strings, array of tokens, or array of token arrays")
         texts.append(item if isinstance(item, str) else " ".join(map(str, item)))
         counts.append(count_tokens(item) if isinstance(item, str) else len(item))
     return tuple(texts), tuple(counts)
@@ -201,9 +199,7 @@ def _message_text(message: object) -> str:
 def _limits(fields: _Fields, prompt_tokens: int, max_model_len: int, *, chat: bool) -> AnswerLimits:
     """Bounds of the answers; prompt and answer together must fit the model's context."""
     asked = (
-        fields.optional_count("max_completion_tokens", "max_tokens")
-        if chat
-        else fields.optional_count("max_tokens")
+        fields.optional_count("max_completion_tokens", "max_tokens") if chat else fields.optional_count("max_tokens")
     )
     room = max_model_len - prompt_tokens
     if room < 1:

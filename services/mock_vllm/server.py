@@ -87,9 +87,7 @@ class Server:
 
     async def _drain(self, timeout_seconds: float) -> None:
         count = self.loop.unfinished
-        ENGINE.info(
-            "[shutdown] EngineCore: draining in-flight requests count=%d timeout=%gs", count, timeout_seconds
-        )
+        ENGINE.info("[shutdown] EngineCore: draining in-flight requests count=%d timeout=%gs", count, timeout_seconds)
         await _wait(self.loop.idle, timeout_seconds)
 
     async def _sample_gpu(self) -> None:

@@ -51,7 +51,7 @@ def apply(live: Object | None, applied: Object, schema: TypeSchema, *, manager: 
     before = field_sets.leaves(mine["fieldsV1"]) if mine else set()
     owned_elsewhere = {path for e in others for path in field_sets.leaves(e["fieldsV1"])}
     still_set = {path[:length] for path in wanted for length in range(1, len(path))}
-    for path in sorted(before - wanted - owned_elsewhere - still_set, key=len):
+    for path in sorted(before - wanted - owned_elsewhere - still_set, key=_items_first):
         field_sets.remove(result, path, schema)
     taken = {conflict.path for conflict in conflicts}
     kept = [_without(e, taken) for e in entries if e is not mine]
@@ -133,6 +133,11 @@ def _merge_list(old: list[Any], new: list[Any], described: Field) -> list[Any]:
 def _value(obj: Object, path: Path, schema: TypeSchema) -> Any:
     found = field_sets.get(obj, path, schema)
     return None if found is ABSENT else found
+
+
+def _items_first(path: Path) -> tuple[int, bool]:
+    """Short paths first, and a list item itself before its fields: without its keys it could not be found any more."""
+    return len(path), path[-1] != "."
 
 
 def _is_apply(entry: dict[str, Any], manager: str) -> bool:

@@ -30,9 +30,7 @@ def find_free_port() -> int:
 class Vllm:
     """A server process and what a client does with it."""
 
-    def __init__(
-        self, folder: Path, arguments: tuple[str, ...], environment: dict[str, str], port: int = 0
-    ) -> None:
+    def __init__(self, folder: Path, arguments: tuple[str, ...], environment: dict[str, str], port: int = 0) -> None:
         self.port = port or find_free_port()
         self.log_path = folder / f"vllm-{self.port}.log"
         self.environment = {
@@ -57,9 +55,7 @@ class Vllm:
     def model(self) -> str:
         return str(self.call("GET", "/v1/models")[1]["data"][0]["id"])
 
-    def call(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
-    ) -> tuple[int, Any]:
+    def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
         """Status and body (parsed if it is JSON)."""
         connection = self.connect()
         try:
@@ -107,9 +103,7 @@ class Vllm:
     def anonymous_bytes(self) -> int:
         """What a memory cgroup charges to the process."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        kibibytes = [
-            int(line.split()[1]) for line in status.splitlines() if line.startswith(("RssAnon", "RssShmem"))
-        ]
+        kibibytes = [int(line.split()[1]) for line in status.splitlines() if line.startswith(("RssAnon", "RssShmem"))]
         return sum(kibibytes) * 1024
 
     def terminate(self) -> None:

@@ -167,9 +167,7 @@ def test_a_client_that_leaves_ends_its_request(llama):
     aborted = 'vllm:request_success_total{engine="0",finished_reason="abort",model_name="llama"}'
     before = llama.metric(aborted)
     connection = llama.connect()
-    connection.request(
-        "POST", "/v1/completions", json.dumps({"prompt": "x", "max_tokens": 500, "ignore_eos": True})
-    )
+    connection.request("POST", "/v1/completions", json.dumps({"prompt": "x", "max_tokens": 500, "ignore_eos": True}))
     llama.until(lambda: llama.running() >= 1)
     connection.close()
     llama.until(lambda: llama.metric(aborted) == before + 1)

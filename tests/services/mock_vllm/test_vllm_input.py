@@ -140,9 +140,7 @@ def test_an_answer_is_the_same_whole_and_in_pieces(key, max_tokens, min_tokens, 
     assert (whole.planned_finish is FinishReason.LENGTH) <= (end == max_tokens)
 
 
-@given(
-    st.integers(0, 1000), st.lists(st.sampled_from(["the", "ea", " a", "s t", "streams while", "zzz"]), min_size=1)
-)
+@given(st.integers(0, 1000), st.lists(st.sampled_from(["the", "ea", " a", "s t", "streams while", "zzz"]), min_size=1))
 def test_a_stop_string_is_never_part_of_the_answer(seed, stop):
     free = Answer(str(seed), AnswerLimits(60, ignore_eos=True), 48)
     stopped = Answer(str(seed), AnswerLimits(60, ignore_eos=True, stop=tuple(stop)), 48)
