@@ -24,7 +24,7 @@ from gameday import pytest_plugin
 from gameday.bundle import collect_cluster_evidence
 from gameday.charts import render
 from gameday.experiment import check_experiment, find_experiment
-from gameday.features import check_features
+from gameday.features import STEP_MODULES, check_features
 from gameday.progress import Progress
 from gameday.providers import ClusterRequest, running_cluster
 from gameday.pytest_plugin import GameDayPlugin
@@ -36,8 +36,6 @@ from gameday.session import GameDay, Subject, values_of
 from gameday.slo import Slo
 from gameday.timeline import Timeline
 from load.profile import LoadProfile
-
-STEP_MODULES = ("steps.service", "steps.failure", "steps.remediation")
 
 
 @dataclass(frozen=True, slots=True)

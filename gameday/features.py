@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_bdd.exceptions import FeatureError
-from pytest_bdd.parser import FeatureParser
+from pytest_bdd.parser import FeatureParser, Step
+from pytest_bdd.steps import step_function_context_registry
 
 from clients.errors import InputError
 
 FEATURES = Path(__file__).resolve().parent.parent / "features"
+STEP_MODULES = ("steps.service", "steps.failure", "steps.remediation")
 _EXPERIMENT = re.compile(r'the experiment "([^"]+)"')
 
 
@@ -51,6 +54,25 @@ def check_features(paths: Sequence[Path]) -> list[str]:
         if not feature.scenarios:
             raise InputError("the feature has no scenario", where=str(path), remedy="write a Scenario")
         for scenario in feature.scenarios.values():
+            if not scenario.steps:
+                raise InputError(f"scenario {scenario.name!r} has no step", where=f"{path}:{scenario.line_number}")
             for step in scenario.steps:
+                _require_definition(path, step)
                 experiments.extend(_EXPERIMENT.findall(step.name))
     return list(dict.fromkeys(experiments))
+
+
+def _require_definition(path: Path, step: Step) -> None:
+    """Raises InputError when no step definition matches, before a cluster is started for nothing."""
+    if "<" in step.name:  # a placeholder of a scenario outline: known only once the examples are filled in
+        return
+    for module in STEP_MODULES:
+        importlib.import_module(module)
+    for known in step_function_context_registry.values():
+        if known.type in (None, step.type) and known.parser.is_matching(step.name):
+            return
+    raise InputError(
+        f"no step definition matches: {step.keyword} {step.name}",
+        where=f"{path}:{step.line_number}",
+        remedy="see steps/ for the steps that there are",
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from gameday.evidence import MARKS, PodCount, between
@@ -54,9 +54,7 @@ def render(folder: Path) -> Path:
     samples = read_samples(samples_path) if samples_path.exists() else []
     timeline = read_timeline(folder / "timeline.jsonl")
     views = [_view(scenario, summary, samples, timeline) for scenario in summary.scenarios]
-    environment = Environment(
-        loader=PackageLoader("gameday"), autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(loader=PackageLoader("gameday"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["seconds"] = _seconds
     page = environment.get_template("report.html.j2").render(
         summary=summary,

@@ -1,0 +1,75 @@
+"""The harness itself under test: a sound remediation passes, sabotaged ones fail, each for the right reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.endtoend.harness import gameday, leftovers, run_folder, summary
+
+pytestmark = [pytest.mark.cluster, pytest.mark.helm, pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+def test_the_runbook_remediation_passes_every_feature_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    result = gameday("run", cwd=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    folder = run_folder(tmp_path)
+    assert {s["verdict"] for s in summary(tmp_path)["scenarios"]} == {"PASS"}
+    assert len(summary(tmp_path)["scenarios"]) == 3
+    for name in ("report.html", "junit.xml", "timeline.jsonl", "samples.jsonl", "cluster/events.json"):
+        assert (folder / name).stat().st_size > 0, name
+    journals = [json.loads(path.read_text()) for path in folder.glob("journal-*.json")]
+    assert {journal["status"] for journal in journals} == {"completed"}
+    assert leftovers(tmp_path) == []
+
+
+def test_no_secret_of_the_run_reaches_its_evidence(tmp_path: Path) -> None:
+    result = gameday("run", "no_fault", cwd=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    folder = run_folder(tmp_path)
+    token = json.loads((folder / "cluster-state" / "kubeconfig").read_text())["users"][0]["user"]["token"]
+    for path in folder.rglob("*"):
+        if path.is_file() and "cluster-state" not in path.parts:
+            assert token not in path.read_text(errors="replace"), path
+    assert token not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("saboteur", "feature", "reason"),
+    [
+        ("DoesNothing", "registry_disabled", "it found nothing"),
+        ("ScalesToZero", "oom_crash_loop", "it did not name"),
+        ("ClaimsSuccess", "registry_disabled", "it has not recovered"),
+        ("Raises", "registry_disabled", "the remediation has a bug"),
+    ],
+)
+def test_a_sabotaged_remediation_fails(tmp_path: Path, saboteur: str, feature: str, reason: str) -> None:
+    result = gameday("run", feature, "--remediator", f"tests.endtoend.sabotage:{saboteur}", cwd=tmp_path)
+    assert result.returncode == 1, result.stdout + result.stderr
+    (scenario,) = summary(tmp_path)["scenarios"]
+    assert scenario["verdict"] == "FAIL"
+    assert any(reason in text for text in scenario["reasons"]), scenario["reasons"]
+    assert leftovers(tmp_path) == []
+
+
+def test_a_fault_that_has_no_effect_is_invalid_and_not_passed(tmp_path: Path) -> None:
+    harmless = tmp_path / "harmless.yaml"
+    experiment = Path(__file__).resolve().parents[2] / "experiments" / "oom-crash-loop.yaml"
+    text = experiment.read_text().replace("default: 96Mi", "default: 300Mi")
+    harmless.write_text(text.replace("timeout_seconds: 40", "timeout_seconds: 6"))
+    feature = tmp_path / "harmless.feature"
+    feature.write_text(
+        "Feature: A fault without effect\n"
+        "  Scenario: The limit is changed to one that the model fits into\n"
+        "    Given the service is in its steady state\n"
+        f'    When the experiment "{harmless}" injects its failure\n'
+        "    And the remediation runs\n"
+        "    Then the service recovers within 60 seconds\n"
+    )
+    result = gameday("run", feature, cwd=tmp_path)
+    assert result.returncode == 3, result.stdout + result.stderr
+    (scenario,) = summary(tmp_path)["scenarios"]
+    assert scenario["verdict"] == "INVALID"
+    assert "no proven effect" in scenario["reasons"][0]
