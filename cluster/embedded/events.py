@@ -1,138 +1,269 @@
-"""Records Events as the components of a real cluster do: repeats are counted, not repeated."""
+"""Writes Events the way client-go's recorders do: repeated ones are counted, floods are combined, then dropped.
+
+Two styles exist in a real cluster. Controllers and the kubelet count (`EventRecorder`); the scheduler writes
+through ``events.k8s.io`` and starts a series (`SeriesRecorder`).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
-from collections import deque
-from datetime import UTC, datetime
-from typing import Any, Literal
+import time
+from collections import OrderedDict, deque
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from cluster.embedded.client import ApiClient, ApiError
+from cluster.embedded.meta import now, now_micro, object_reference
 from cluster.embedded.resources import EVENTS, Object
 
 log = logging.getLogger(__name__)
-EventType = Literal["Normal", "Warning"]
+
+# The limits of client-go's EventCorrelator (tools/record/events_cache.go in its documentation).
+_REMEMBERED = 4096
+_DISTINCT_MESSAGES = 10
+_SIMILAR_WINDOW_SECONDS = 600.0
+_BURST = 25
+_REFILL_SECONDS = 300.0
+_SERIES_WINDOW_SECONDS = 360.0
+
+V = TypeVar("V")
+
+
+class _Recent(Generic[V]):
+    """A dictionary that forgets what was used longest ago."""
+
+    def __init__(self) -> None:
+        self._items: OrderedDict[Hashable, V] = OrderedDict()
+
+    def get(self, key: Hashable) -> V | None:
+        if key in self._items:
+            self._items.move_to_end(key)
+        return self._items.get(key)
+
+    def put(self, key: Hashable, value: V) -> V:
+        self._items[key] = value
+        self._items.move_to_end(key)
+        if len(self._items) > _REMEMBERED:
+            self._items.popitem(last=False)
+        return value
+
+    def drop(self, key: Hashable) -> None:
+        self._items.pop(key, None)
+
+
+@dataclass(slots=True)
+class _Similar:
+    """The messages seen for one object and reason."""
+
+    messages: dict[str, None] = field(default_factory=dict)
+    last: float = 0.0
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    filled: float
+
+
+@dataclass(slots=True)
+class _Written:
+    """An event that exists: where, and how often it happened."""
+
+    name: str
+    count: int
+    last: float
+
+
+class _Writer:
+    """Writes in order, in the background, and only while there is something to write."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+        self._waiting: deque[tuple[Object, Any]] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def write(self, event: Object, patch: Any = None) -> None:
+        """Create the event, or patch the one of its name (created again if it is gone)."""
+        self._waiting.append((event, patch))
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._drain())
+
+    async def flush(self) -> None:
+        """Wait until everything is written."""
+        if self._task is not None:
+            await self._task
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            event, patch = self._waiting.popleft()
+            try:
+                await self._put(event, patch)
+            except ApiError as error:
+                log.debug("event %s was not written: %s", event["metadata"]["name"], error)
+
+    async def _put(self, event: Object, patch: Any) -> None:
+        metadata = event["metadata"]
+        if patch is not None:
+            try:
+                await self._client.patch(EVENTS, metadata["name"], patch, metadata["namespace"])
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+            else:
+                return
+        await self._client.create(EVENTS, event)
 
 
 class EventRecorder:
-    """Writes core/v1 Events on behalf of one component.
+    """Records core/v1 Events as controllers and the kubelet do: same object, reason and message is counted.
 
     Args:
-        component: such as ``deployment-controller`` or ``kubelet``.
-        host: the node of the component, if it has one.
+        client: where to write.
+        component: such as ``deployment-controller``.
+        host: the node, for components that run on one.
     """
 
     def __init__(self, client: ApiClient, component: str, host: str = "") -> None:
-        self._client = client
-        self._component = component
-        self._host = host
-        self._seen: dict[tuple[str, ...], tuple[str, int]] = {}
-        self._waiting: deque[tuple[Object, str, str, str]] = deque()
-        self._writer: asyncio.Task[None] | None = None
+        self._writer = _Writer(client)
+        self._component, self._host = component, host
+        self._similar: _Recent[_Similar] = _Recent()
+        self._written: _Recent[_Written] = _Recent()
+        self._buckets: _Recent[_Bucket] = _Recent()
 
-    def event(self, obj: Object, event_type: str, reason: str, message: str, *, field_path: str = "") -> None:
-        """Record an event about an object, in order, without waiting for it to be written.
+    def event(self, involved_obj: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        """Record an event; returns at once, it is written in the background and in order.
 
-        The same event again raises the count of the first.
+        Args:
+            involved_obj: an object with apiVersion, kind and metadata, or an ObjectReference.
+            type: ``Normal`` or ``Warning``.
+            reason: such as ``ScalingReplicaSet``.
+            message: text for people.
+            field_path: part of the object, such as ``spec.containers{app}``.
         """
-        self._waiting.append((_reference(obj, field_path), event_type, reason, message))
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.ensure_future(self._write())
+        reference = object_reference(involved_obj)
+        if field_path:
+            reference["fieldPath"] = field_path
+        identity = tuple(reference.get(k) for k in ("kind", "namespace", "name", "fieldPath", "uid", "apiVersion"))
+        combined = self._floods((identity, type, reason), message)
+        if not self._allowed(identity):
+            return
+        if combined:
+            message = f"(combined from similar events): {message}"
+        key = (identity, type, reason, "" if combined else message)
+        self._write(key, self._new(reference, type, reason, message, "" if combined else self._component))
 
-    async def _write(self) -> None:
-        while self._waiting:
-            await self._record(*self._waiting.popleft())
+    async def flush(self) -> None:
+        """Wait until everything that was recorded is written."""
+        await self._writer.flush()
 
-    async def _record(self, reference: Object, kind: str, reason: str, message: str) -> None:
-        """Write one event. A namespace that is on its way out takes none; events are never worth a failure."""
-        namespace = reference.get("namespace") or "default"
-        key = (reference.get("uid", ""), reference.get("fieldPath", ""), kind, reason, message)
-        try:
-            if key in self._seen and await self._count(key, namespace):
-                return
-            name = f"{reference['name']}.{uuid.uuid4().hex[:16]}"
-            await self._client.create(EVENTS, self._new(name, namespace, reference, kind, reason, message))
-            self._remember(key, name, 1)
-        except ApiError as error:
-            if error.code not in (403, 404):
-                log.warning("event %s about %s was not written: %s", reason, reference["name"], error)
-
-    async def _count(self, key: tuple[str, ...], namespace: str) -> bool:
-        name, count = self._seen[key]
-        try:
-            await self._client.patch(EVENTS, name, {"count": count + 1, "lastTimestamp": _seconds()}, namespace)
-        except ApiError as error:
-            if error.code != 404:
-                raise
+    def _floods(self, key: Hashable, message: str) -> bool:
+        """Whether the object had so many different messages for this reason that they are combined."""
+        instant = time.monotonic()
+        similar = self._similar.get(key)
+        if similar is None or instant - similar.last > _SIMILAR_WINDOW_SECONDS:
+            similar = self._similar.put(key, _Similar())
+        similar.last = instant
+        similar.messages[message] = None
+        if len(similar.messages) < _DISTINCT_MESSAGES:
             return False
-        self._remember(key, name, count + 1)
+        del similar.messages[next(iter(similar.messages))]
         return True
 
-    def _remember(self, key: tuple[str, ...], name: str, count: int) -> None:
-        self._seen.pop(key, None)
-        self._seen[key] = (name, count)
-        if len(self._seen) > 4096:  # as client-go's correlator, old events are forgotten
-            del self._seen[next(iter(self._seen))]
+    def _allowed(self, key: Hashable) -> bool:
+        """A token bucket for each object."""
+        instant = time.monotonic()
+        bucket = self._buckets.get(key) or self._buckets.put(key, _Bucket(_BURST, instant))
+        bucket.tokens = min(_BURST, bucket.tokens + (instant - bucket.filled) / _REFILL_SECONDS)
+        bucket.filled = instant
+        if bucket.tokens < 1:
+            return False
+        bucket.tokens -= 1
+        return True
 
-    def _new(self, name: str, namespace: str, reference: Object, kind: str, reason: str, message: str) -> Object:
-        source = {"component": self._component} | ({"host": self._host} if self._host else {})
-        moment = _seconds()
+    def _write(self, key: Hashable, event: Object) -> None:
+        known = self._written.get(key)
+        if known is None:
+            self._written.put(key, _Written(event["metadata"]["name"], 1, time.monotonic()))
+            self._writer.write(event)
+            return
+        known.count += 1
+        event["metadata"]["name"], event["count"] = known.name, known.count
+        self._writer.write(event, {k: event[k] for k in ("count", "lastTimestamp", "message")})
+
+    def _new(self, reference: Object, type: str, reason: str, message: str, reporting: str) -> Object:
+        source = {"component": self._component, **({"host": self._host} if self._host else {})}
         return {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"name": name, "namespace": namespace},
-            "involvedObject": reference,
-            "reason": reason,
-            "message": message,
-            "source": source,
-            "firstTimestamp": moment,
-            "lastTimestamp": moment,
+            **_skeleton(reference, type, reason, message),
             "count": 1,
-            "type": kind,
             "eventTime": None,
-            "reportingComponent": self._component,
-            "reportingInstance": self._host,
+            "firstTimestamp": now(),
+            "lastTimestamp": now(),
+            "reportingComponent": reporting,
+            "reportingInstance": self._host if reporting else "",
+            "source": source,
         }
 
 
-def scheduler_event(pod: Object, kind: EventType, reason: str, message: str, action: str) -> Object:
-    """An event as the scheduler writes it (events.k8s.io style): eventTime is set, count and source are not."""
+class SeriesRecorder:
+    """Records Events as the scheduler does, through ``events.k8s.io``: eventTime, action, no count, no source.
+
+    Args:
+        client: where to write.
+        component: such as ``default-scheduler``.
+        host: the instance is named COMPONENT-HOST.
+    """
+
+    def __init__(self, client: ApiClient, component: str, host: str) -> None:
+        self._writer = _Writer(client)
+        self._component, self._instance = component, f"{component}-{host}"
+        self._written: _Recent[_Written] = _Recent()
+
+    def event(self, involved_obj: Object, type: str, reason: str, message: str, *, action: str) -> None:
+        """Record an event; a repetition about the same version of the object starts a series."""
+        reference = object_reference(involved_obj)
+        event = self._new(reference, type, reason, message, action)
+        key = (tuple(sorted(reference.items())), type, reason, action)
+        instant = time.monotonic()
+        known = self._written.get(key)
+        if known is None or instant - known.last > _SERIES_WINDOW_SECONDS:
+            self._written.put(key, _Written(event["metadata"]["name"], 1, instant))
+            self._writer.write(event)
+            return
+        known.count, known.last = known.count + 1, instant
+        if known.count == 2:  # as client-go: later repetitions are only counted in memory
+            event["metadata"]["name"] = known.name
+            event["series"] = {"count": 2, "lastObservedTime": now_micro()}
+            self._writer.write(event, {"series": event["series"]})
+
+    async def flush(self) -> None:
+        """Wait until everything that was recorded is written."""
+        await self._writer.flush()
+
+    def _new(self, reference: Object, type: str, reason: str, message: str, action: str) -> Object:
+        return {
+            **_skeleton(reference, type, reason, message),
+            "action": action,
+            "eventTime": now_micro(),
+            "firstTimestamp": None,
+            "lastTimestamp": None,
+            "reportingComponent": self._component,
+            "reportingInstance": self._instance,
+            "source": {},
+        }
+
+
+def _skeleton(reference: Object, type: str, reason: str, message: str) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {
-            "name": f"{pod['metadata']['name']}.{uuid.uuid4().hex[:16]}",
-            "namespace": pod["metadata"]["namespace"],
+            "name": f"{reference['name']}.{time.time_ns():x}",
+            "namespace": reference.get("namespace") or "default",
         },
-        "involvedObject": _reference(pod, ""),
+        "involvedObject": reference,
+        "type": type,
         "reason": reason,
         "message": message,
-        "source": {},
-        "firstTimestamp": None,
-        "lastTimestamp": None,
-        "type": kind,
-        "action": action,
-        "eventTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "reportingComponent": "default-scheduler",
-        "reportingInstance": "default-scheduler-embedded",
     }
-
-
-def _reference(obj: Object, field_path: str) -> dict[str, Any]:
-    metadata = obj["metadata"]
-    reference = {
-        "kind": obj.get("kind", ""),
-        "namespace": metadata.get("namespace", ""),
-        "name": metadata["name"],
-        "uid": metadata.get("uid", ""),
-        "apiVersion": obj.get("apiVersion", ""),
-        "resourceVersion": metadata.get("resourceVersion", ""),
-        "fieldPath": field_path,
-    }
-    return {key: value for key, value in reference.items() if value}
-
-
-def _seconds() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

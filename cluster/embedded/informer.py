@@ -96,6 +96,32 @@ class Informer:
             handler(old, new)
 
 
+class Informers:
+    """One Informer for each resource, shared by the components that need it."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+        self._informers: dict[str, Informer] = {}
+
+    def of(self, resource: Resource) -> Informer:
+        """The informer of the resource; it starts with `run`."""
+        key = resource.group_resource
+        if key not in self._informers:
+            self._informers[key] = Informer(self._client, resource)
+        return self._informers[key]
+
+    async def synced(self) -> None:
+        """Wait until every informer has listed once: before that, absence means nothing."""
+        for informer in self._informers.values():
+            await informer.synced.wait()
+
+    async def run(self) -> None:
+        """Follow the API until cancelled. Informers that are asked for later do not run."""
+        async with asyncio.TaskGroup() as group:
+            for informer in self._informers.values():
+                group.create_task(informer.run())
+
+
 class WorkQueue:
     """Keys to reconcile: each waits once, is never worked on twice at a time, and comes back after a failure.
 
@@ -118,10 +144,13 @@ class WorkQueue:
         self._wake.set()
 
     def add_after(self, key: Key, delay_seconds: float) -> None:
-        """Ask for a reconcile later; an earlier request for the same key is replaced."""
-        if timer := self._timers.pop(key, None):
+        """Ask for a reconcile later; of several requests for the same key the soonest counts."""
+        loop = asyncio.get_running_loop()
+        if timer := self._timers.get(key):
+            if timer.when() <= loop.time() + delay_seconds:
+                return
             timer.cancel()
-        self._timers[key] = asyncio.get_running_loop().call_later(delay_seconds, self._due, key)
+        self._timers[key] = loop.call_later(delay_seconds, self._due, key)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -130,6 +159,8 @@ class WorkQueue:
                 key = next(iter(self._pending))
                 del self._pending[key]
                 await self._work(key)
+                # Calls in the process never suspend: let the informers see what was just written.
+                await asyncio.sleep(0)
             self._wake.clear()
             await self._wake.wait()
 
@@ -141,12 +172,19 @@ class WorkQueue:
         try:
             await self._reconcile(key)
         except ApiError as error:
-            failures = self._failures[key] = self._failures.get(key, 0) + 1
             if error.code not in (404, 409):
                 log.warning("%s: %s/%s: %s", self._name, *key, error)
-            self.add_after(key, min(0.005 * 2**failures, 10.0))
+            self._retry(key)
+        except Exception:
+            # One object that cannot be understood must not stop the work on all others.
+            log.exception("%s: %s/%s", self._name, *key)
+            self._retry(key)
         else:
             self._failures.pop(key, None)
+
+    def _retry(self, key: Key) -> None:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        self.add_after(key, min(0.005 * 2 ** min(failures, 20), 10.0))
 
 
 def _key(obj: Object) -> Key:

@@ -18,6 +18,8 @@ Field = Mapping[str, Any]
 TypeSchema = Mapping[str, Field]
 _FILE = Path(__file__).with_name("schema.json.gz")
 _UNKNOWN: Field = {"k": "s"}
+_NULL_TIMES = frozenset({"eventTime", "firstTimestamp", "lastTimestamp", "lastProbeTime"})
+_NULL_LISTS = frozenset({"endpoints", "ports"})
 
 
 @lru_cache(maxsize=1)
@@ -53,8 +55,16 @@ def item_key(item: Mapping[str, Any], keys: list[str]) -> tuple[Any, ...]:
 
 
 def normalise(value: Object, schema: TypeSchema) -> Object:
-    """An object as the API would decode and encode it: quantities are strings, nulls are gone."""
-    return {key: _normalise_field(item, field(schema, key)) for key, item in value.items() if item is not None}
+    """An object as the API would decode and encode it: quantities are strings, nulls are gone.
+
+    The few fields that the API itself writes as null stay.
+    """
+    nullable = _NULL_LISTS if value.get("kind") == "EndpointSlice" else _NULL_TIMES
+    return {
+        key: _normalise_field(item, field(schema, key))
+        for key, item in value.items()
+        if item is not None or key in nullable
+    }
 
 
 def _normalise_field(value: Any, described: Field) -> Any:

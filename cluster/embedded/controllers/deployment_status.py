@@ -1,151 +1,177 @@
-"""What a Deployment says of itself: counts, Available and Progressing. Pure, apart from the time of day."""
+"""The status of a Deployment: counts, and the conditions Available, Progressing and ReplicaFailure. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from cluster.embedded.controllers.common import now, seconds_since
-from cluster.embedded.controllers.rollout import bounds
+from cluster.embedded.controllers.replicaset import wanted
+from cluster.embedded.controllers.rollout import bounds_of
+from cluster.embedded.meta import condition_of, is_deleted, now, seconds_since
 from cluster.embedded.resources import Object
 
-Condition = dict[str, Any]
+_NO_DEADLINE = 2**31 - 1
+
+AVAILABLE = "NewReplicaSetAvailable"
+TIMED_OUT = "ProgressDeadlineExceeded"
+PAUSED = "DeploymentPaused"
 
 
-def counts(new: Object | None, owned: list[Object]) -> dict[str, int]:
-    """Pod counts over all ReplicaSets of a Deployment."""
+def deadline_of(deployment: Object) -> int | None:
+    """``progressDeadlineSeconds``, or None when there is no deadline."""
+    seconds = deployment["spec"].get("progressDeadlineSeconds", 600)
+    return None if seconds in (None, _NO_DEADLINE) else int(seconds)
 
-    def total(key: str) -> int:
-        return sum((rs.get("status") or {}).get(key, 0) for rs in owned)
 
+def condition(kind: str, status: str, reason: str, message: str) -> dict[str, Any]:
+    """A condition that changes now."""
+    stamp = now()
     return {
-        "replicas": total("replicas"),
-        "updatedReplicas": ((new or {}).get("status") or {}).get("replicas", 0),
-        "readyReplicas": total("readyReplicas"),
-        "availableReplicas": total("availableReplicas"),
-        "terminatingReplicas": total("terminatingReplicas"),
+        "type": kind,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastUpdateTime": stamp,
+        "lastTransitionTime": stamp,
     }
 
 
-def complete(deployment: Object, new: Object, olds: list[Object]) -> bool:
-    """Whether every wanted pod is of the new template and available, and no old one is left."""
-    wanted = deployment["spec"].get("replicas", 1)
-    seen = counts(new, [new, *olds])
-    return bool(seen["updatedReplicas"] == seen["replicas"] == seen["availableReplicas"] == wanted)
+def with_condition(conditions: Sequence[Object], new: Object) -> list[Object]:
+    """The conditions with one set: nothing changes for the same status and reason, else it moves to the end."""
+    current = next((item for item in conditions if item["type"] == new["type"]), None)
+    if current is not None:
+        if (current["status"], current.get("reason")) == (new["status"], new["reason"]):
+            return list(conditions)
+        if current["status"] == new["status"]:
+            new = {**new, "lastTransitionTime": current.get("lastTransitionTime", new["lastTransitionTime"])}
+    return [*without_condition(conditions, new["type"]), new]
 
 
-def status(
-    deployment: Object, old: dict[str, Any], new: Object | None, owned: list[Object]
-) -> tuple[dict[str, Any], float | None]:
-    """The new status, and after how many seconds the progress deadline wants another look (None: not at all)."""
-    seen = counts(new, owned)
-    wanted = deployment["spec"].get("replicas", 1)
-    unavailable = (
-        max(0, wanted - seen["availableReplicas"])
-        if seen["replicas"] <= wanted
-        else max(0, seen["replicas"] - seen["availableReplicas"])
-    )
-    result: dict[str, Any] = {"observedGeneration": deployment["metadata"].get("generation", 1)}
-    result |= {key: value for key, value in seen.items() if value or key == "terminatingReplicas"}
-    if unavailable:
-        result["unavailableReplicas"] = unavailable
-    if old.get("collisionCount"):
-        result["collisionCount"] = old["collisionCount"]
-    old_conditions = {c["type"]: c for c in old.get("conditions") or []}
-    available = _available(deployment, seen["availableReplicas"])
-    progressing, recheck = _progressing(deployment, old, old_conditions.get("Progressing"), new, owned, seen)
-    conditions = [_stamp(c, old_conditions.get(c["type"])) for c in (available, progressing) if c]
-    kept = [c for kind, c in old_conditions.items() if kind not in ("Available", "Progressing")]
-    result["conditions"] = [*kept, *conditions]
-    return result, recheck
+def without_condition(conditions: Sequence[Object], kind: str) -> list[Object]:
+    """The conditions without one."""
+    return [item for item in conditions if item["type"] != kind]
 
 
-def _available(deployment: Object, available: int) -> Condition:
-    wanted = deployment["spec"].get("replicas", 1)
-    _, unavailable = bounds(deployment["spec"].get("strategy") or {}, wanted)
-    if available >= wanted - unavailable:
-        return _condition("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
-    message = "Deployment does not have minimum availability."
-    return _condition("Available", "False", "MinimumReplicasUnavailable", message)
+def conditions_of(deployment: Object) -> list[Object]:
+    """The conditions now. Read only."""
+    return list((deployment.get("status") or {}).get("conditions") or [])
 
 
-def _progressing(
-    deployment: Object,
-    old: dict[str, Any],
-    before: Condition | None,
-    new: Object | None,
-    owned: list[Object],
-    seen: dict[str, int],
-) -> tuple[Condition | None, float | None]:
-    if new is None or deployment["spec"].get("paused"):
-        if deployment["spec"].get("paused"):
-            return _condition("Progressing", "Unknown", "DeploymentPaused", "Deployment is paused"), None
-        return before, None
-    name = new["metadata"]["name"]
-    olds = [rs for rs in owned if rs is not new]
-    if complete(deployment, new, olds):
-        message = f'ReplicaSet "{name}" has successfully progressed.'
-        return _condition("Progressing", "True", "NewReplicaSetAvailable", message), None
-    if _moved(old, seen) or before is None or before["reason"] in ("NewReplicaSetAvailable", "DeploymentPaused"):
-        fresh = not seen["updatedReplicas"] and not old.get("updatedReplicas")
-        if before is None or (fresh and before["reason"] == "NewReplicaSetAvailable"):
-            created = _condition("Progressing", "True", "NewReplicaSetCreated", f'Created new replica set "{name}"')
-            return created, _deadline(deployment)
-        message = f'ReplicaSet "{name}" is progressing.'
-        condition = _condition("Progressing", "True", "ReplicaSetUpdated", message)
-        condition["lastUpdateTime"] = now()
-        return condition, _deadline(deployment)
-    return _overdue(deployment, before, name)
+def counted(deployment: Object, sets: Sequence[Object], new: Object | None) -> Object:
+    """The status from the ReplicaSets' statuses, with Available judged anew."""
+    bounds = bounds_of(deployment)
+    available = _sum(sets, "availableReplicas")
+    counts = {
+        "availableReplicas": available,
+        "readyReplicas": _sum(sets, "readyReplicas"),
+        "replicas": _sum(sets, "replicas"),
+        "unavailableReplicas": max(0, sum(wanted(item) for item in sets) - available),
+        "updatedReplicas": _sum([new] if new else [], "replicas"),
+        "collisionCount": int((deployment.get("status") or {}).get("collisionCount") or 0),
+    }
+    if available >= bounds.min_available:
+        judged = condition("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
+    else:
+        text = "Deployment does not have minimum availability."
+        judged = condition("Available", "False", "MinimumReplicasUnavailable", text)
+    return {
+        **{name: count for name, count in counts.items() if count},
+        "observedGeneration": deployment["metadata"].get("generation", 1),
+        "terminatingReplicas": _sum(sets, "terminatingReplicas"),
+        "conditions": with_condition(conditions_of(deployment), judged),
+    }
 
 
-def _overdue(deployment: Object, before: Condition, name: str) -> tuple[Condition, float | None]:
-    deadline = _deadline(deployment)
-    if before["reason"] == "ProgressDeadlineExceeded":
-        return before, None
-    left = deadline - seconds_since(before.get("lastUpdateTime"))
-    if left > 0:
-        return before, left + 0.1
-    message = f'ReplicaSet "{name}" has timed out progressing.'
-    return _condition("Progressing", "False", "ProgressDeadlineExceeded", message), None
+def progressed(deployment: Object, status: Object, sets: Sequence[Object], new: Object | None) -> Object:
+    """The status with Progressing and ReplicaFailure judged anew."""
+    conditions = list(status["conditions"])
+    deadline = deadline_of(deployment)
+    if deadline is None:
+        conditions = without_condition(conditions, "Progressing")
+    elif not _was_complete(deployment, status):
+        conditions = _judge_progress(deployment, status, new, deadline)
+    failures = [item for item in map(_failure, [*([new] if new else []), *sets]) if item]
+    if failures:
+        text = failures[0]
+        raised = condition("ReplicaFailure", text["status"], text["reason"], text["message"])
+        conditions = with_condition(conditions, raised)
+    else:
+        conditions = without_condition(conditions, "ReplicaFailure")
+    return {**status, "conditions": conditions}
 
 
-def _moved(old: dict[str, Any], seen: dict[str, int]) -> bool:
-    """Whether the rollout went forward since the last status."""
+def is_complete(deployment: Object, status: Object) -> bool:
+    """All pods are of the new template and available, and no old one is left."""
+    replicas = bounds_of(deployment).replicas
+    counts = (status.get(name, 0) for name in ("updatedReplicas", "replicas", "availableReplicas"))
+    observed = int(status.get("observedGeneration", 0))
+    return observed >= int(deployment["metadata"].get("generation", 1)) and all(n == replicas for n in counts)
 
-    def before(key: str) -> int:
-        return int(old.get(key, 0))
 
-    old_before = before("replicas") - before("updatedReplicas")
-    old_now = seen["replicas"] - seen["updatedReplicas"]
+def seconds_to_deadline(deployment: Object) -> float | None:
+    """When a look at the deadline is due, None when there is nothing to wait for."""
+    current = condition_of(deployment, "Progressing")
+    deadline = None if deployment["spec"].get("paused") or is_deleted(deployment) else deadline_of(deployment)
+    status = deployment.get("status") or {}
+    if deadline is None or current is None or is_complete(deployment, status) or current["reason"] == TIMED_OUT:
+        return None
+    # One second more, since the API keeps whole seconds.
+    return max(1.0, deadline - seconds_since(current["lastUpdateTime"]) + 1.0)
+
+
+def _judge_progress(deployment: Object, status: Object, new: Object | None, deadline: int) -> list[Object]:
+    conditions = list(status["conditions"])
+    name = f'ReplicaSet "{new["metadata"]["name"]}"' if new else f'Deployment "{deployment["metadata"]["name"]}"'
+    current = condition_of(deployment, "Progressing")
+    if is_complete(deployment, status):
+        text = f"{name} has successfully progressed."
+        return with_condition(conditions, condition("Progressing", "True", AVAILABLE, text))
+    if _is_progressing(deployment, status):
+        fresh = condition("Progressing", "True", "ReplicaSetUpdated", f"{name} is progressing.")
+        if current is not None and current["status"] == "True":
+            fresh["lastTransitionTime"] = current["lastTransitionTime"]
+        return [*without_condition(conditions, "Progressing"), fresh]
+    if _is_timed_out(current, deadline):
+        text = f"{name} has timed out progressing."
+        return with_condition(conditions, condition("Progressing", "False", TIMED_OUT, text))
+    return conditions
+
+
+def _was_complete(deployment: Object, status: Object) -> bool:
+    current = condition_of(deployment, "Progressing")
     return (
-        seen["updatedReplicas"] > before("updatedReplicas")
-        or old_now < old_before
-        or seen["readyReplicas"] > before("readyReplicas")
-        or seen["availableReplicas"] > before("availableReplicas")
+        current is not None
+        and current["reason"] == AVAILABLE
+        and status.get("replicas", 0) == status.get("updatedReplicas", 0)
     )
 
 
-def _deadline(deployment: Object) -> float:
-    return float(deployment["spec"].get("progressDeadlineSeconds", 600))
+def _is_progressing(deployment: Object, status: Object) -> bool:
+    before = deployment.get("status") or {}
 
+    def old_pods(counts: Object) -> int:
+        return int(counts.get("replicas", 0)) - int(counts.get("updatedReplicas", 0))
 
-def _condition(kind: str, value: str, reason: str, message: str) -> Condition:
-    return {"type": kind, "status": value, "reason": reason, "message": message}
+    def rises(name: str) -> bool:
+        return int(status.get(name, 0)) > int(before.get(name, 0))
 
-
-def _stamp(condition: Condition, before: Condition | None) -> Condition:
-    """Put times on a condition: the transition when its status changed, the update when anything did."""
-    same_status = before is not None and before["status"] == condition["status"]
-    unchanged = (
-        same_status
-        and before is not None
-        and before["reason"] == condition["reason"]
-        and (before["message"] == condition["message"])
+    return (
+        rises("updatedReplicas")
+        or rises("readyReplicas")
+        or rises("availableReplicas")
+        or old_pods(status) < old_pods(before)
     )
-    if unchanged and before is not None and "lastUpdateTime" not in condition:
-        return before
-    moment = now()
-    return {
-        **condition,
-        "lastUpdateTime": condition.get("lastUpdateTime", moment),
-        "lastTransitionTime": before["lastTransitionTime"] if same_status and before else moment,
-    }
+
+
+def _is_timed_out(current: Object | None, deadline: int) -> bool:
+    if current is None or current["reason"] == AVAILABLE:
+        return False
+    return current["reason"] == TIMED_OUT or seconds_since(current["lastUpdateTime"]) > deadline
+
+
+def _failure(replica_set: Object) -> Object | None:
+    return condition_of(replica_set, "ReplicaFailure")
+
+
+def _sum(sets: Sequence[Object], name: str) -> int:
+    return sum(int((item.get("status") or {}).get(name) or 0) for item in sets)

@@ -1,53 +1,66 @@
-"""Runs all controllers on shared informers, as the kube-controller-manager does."""
+"""Runs all controllers on shared informers: what kube-controller-manager is to a real cluster."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Protocol
 
 from cluster.embedded.client import ApiClient
 from cluster.embedded.controllers.deployment import DeploymentController
-from cluster.embedded.controllers.endpointslice import EndpointSliceController
-from cluster.embedded.controllers.garbage_collector import GarbageCollector
-from cluster.embedded.controllers.namespace import NamespaceController
+from cluster.embedded.controllers.disruption import DisruptionController
+from cluster.embedded.controllers.endpoints import EndpointsController
+from cluster.embedded.controllers.garbage import GarbageCollector
+from cluster.embedded.controllers.namespaces import NamespaceContentController, NamespaceController
+from cluster.embedded.controllers.nodes import NodeController, TaintEvictionController
 from cluster.embedded.controllers.replicaset import ReplicaSetController
-from cluster.embedded.informer import Informer
-from cluster.embedded.resources import (
-    DEPLOYMENTS,
-    ENDPOINT_SLICES,
-    EVENTS,
-    PODS,
-    REPLICA_SETS,
-    RESOURCES,
-    SERVICES,
-)
+from cluster.embedded.informer import Informers
 
 
 @dataclass(frozen=True, slots=True)
 class ControllerSettings:
-    """What the controllers need to know of their cluster.
+    """What can be set.
 
     Attributes:
-        ca_pem: the cluster's CA certificate, published in every namespace.
+        ca_pem: PEM of the API server's certificate authority, published in every namespace.
+        node_grace_seconds: how long a node's Lease may go without renewal before the node is lost.
     """
 
     ca_pem: str = ""
+    node_grace_seconds: float = 50.0
+
+
+class Controller(Protocol):
+    """Something that works until cancelled."""
+
+    async def run(self) -> None: ...
 
 
 async def run_controllers(client: ApiClient, settings: ControllerSettings) -> None:
-    """Run every controller until cancelled."""
-    informers = {resource: Informer(client, resource) for resource in RESOURCES if resource is not EVENTS}
-    events = Informer(client, EVENTS)
-    deployments, replica_sets, pods = informers[DEPLOYMENTS], informers[REPLICA_SETS], informers[PODS]
-    controllers = (
-        DeploymentController(client, deployments, replica_sets, pods),
-        ReplicaSetController(client, replica_sets, pods),
-        EndpointSliceController(client, informers[SERVICES], pods, informers[ENDPOINT_SLICES]),
-        GarbageCollector(client, informers),
-        NamespaceController(client, {**informers, EVENTS: events}, settings.ca_pem),
-    )
+    """Run every controller until cancelled.
+
+    Args:
+        client: the API to control.
+        settings: see ControllerSettings.
+    """
+    informers = Informers(client)
+    controllers = _controllers(client, informers, settings)
     async with asyncio.TaskGroup() as group:
-        for informer in (*informers.values(), events):
-            group.create_task(informer.run())
+        group.create_task(informers.run())
+        await informers.synced()
         for controller in controllers:
-            group.create_task(controller.run(), name=type(controller).__name__)
+            group.create_task(controller.run())
+
+
+def _controllers(client: ApiClient, informers: Informers, settings: ControllerSettings) -> list[Controller]:
+    return [
+        NamespaceController(client, informers),
+        NamespaceContentController(client, informers, settings.ca_pem),
+        GarbageCollector(client, informers),
+        DeploymentController(client, informers),
+        ReplicaSetController(client, informers),
+        EndpointsController(client, informers),
+        DisruptionController(client, informers),
+        NodeController(client, informers, settings.node_grace_seconds),
+        TaintEvictionController(client, informers),
+    ]

@@ -1,169 +1,211 @@
-"""Keeps as many pods of a ReplicaSet as it wants."""
+"""The ReplicaSet controller: as many pods as asked for, and a status that says how many there are."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from cluster.embedded.client import ApiClient, ApiError
-from cluster.embedded.controllers.common import (
-    controlled_by,
-    controller_of,
-    owner_reference,
-    pod_active,
-    pod_available,
-    pod_ready,
-    seconds_since,
-    terminating,
+from cluster.embedded.controllers.expectations import Expectations
+from cluster.embedded.controllers.ownership import claim
+from cluster.embedded.controllers.pods import (
+    is_active,
+    is_finished,
+    is_ready,
+    pod_from_template,
+    seconds_until_available,
+    to_delete,
 )
 from cluster.embedded.events import EventRecorder
-from cluster.embedded.informer import Informer, Key, WorkQueue
+from cluster.embedded.informer import Informers, Key, WorkQueue
+from cluster.embedded.meta import (
+    controller_of,
+    controller_reference,
+    is_deleted,
+    key_of,
+    labels_of,
+    matches_selector,
+    now,
+)
 from cluster.embedded.resources import PODS, REPLICA_SETS, Object
 
-_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
-_PHASE_RANK = {"Pending": 0, "Unknown": 1, "Running": 2}
-
-
-def deletion_rank(pod: Object) -> tuple[Any, ...]:
-    """The order in which pods of a ReplicaSet die: the lowest first.
-
-    Unassigned before assigned, pending before running, not ready before ready, lower deletion cost, ready for a shorter
-    time, more restarts, newer. Source: Kubernetes, "ReplicaSet: scaling down".
-    """
-    status = pod.get("status", {})
-    ready = next((c for c in status.get("conditions") or [] if c["type"] == "Ready" and c["status"] == "True"), None)
-    restarts = max((s.get("restartCount", 0) for s in status.get("containerStatuses") or []), default=0)
-    cost = (pod["metadata"].get("annotations") or {}).get(_DELETION_COST, "0")
-    return (
-        1 if pod.get("spec", {}).get("nodeName") else 0,
-        _PHASE_RANK.get(status.get("phase", "Pending"), 2),
-        1 if ready else 0,
-        int(cost) if cost.lstrip("-").isdigit() else 0,
-        seconds_since(ready.get("lastTransitionTime")) if ready else 0.0,
-        -restarts,
-        seconds_since(pod["metadata"].get("creationTimestamp")),
-    )
-
-
-def replica_status(replica_set: Object, pods: list[Object]) -> dict[str, Any]:
-    """The status of a ReplicaSet, from its pods. Counts of zero are left out, as the real controller's JSON does."""
-    min_ready = replica_set["spec"].get("minReadySeconds", 0)
-    labels = replica_set["spec"].get("template", {}).get("metadata", {}).get("labels") or {}
-    active = [pod for pod in pods if pod_active(pod)]
-    counts = {
-        "fullyLabeledReplicas": sum(labels.items() <= (pod["metadata"].get("labels") or {}).items() for pod in active),
-        "readyReplicas": sum(map(pod_ready, active)),
-        "availableReplicas": sum(pod_available(pod, min_ready) for pod in active),
-    }
-    return {
-        "replicas": len(active),
-        **{key: value for key, value in counts.items() if value},
-        "terminatingReplicas": sum(map(terminating, pods)),
-        "observedGeneration": replica_set["metadata"].get("generation", 1),
-    }
+_BURST = 500
 
 
 class ReplicaSetController:
-    """Creates and deletes pods, and reports how many there are."""
+    """Watches ReplicaSets and pods; creates and deletes pods."""
 
-    def __init__(self, client: ApiClient, replica_sets: Informer, pods: Informer) -> None:
+    def __init__(self, client: ApiClient, informers: Informers) -> None:
         self._client = client
-        self._replica_sets = replica_sets
-        self._pods = pods
+        self._sets, self._pods = informers.of(REPLICA_SETS), informers.of(PODS)
+        self._expectations = Expectations()
         self._recorder = EventRecorder(client, "replicaset-controller")
-        self._queue = WorkQueue(self._reconcile, name="replicaset")
-        # uids of pods whose creation (or deletion) the cache has yet to show, by ReplicaSet
-        self._creating: dict[Key, set[str]] = {}
-        self._deleting: dict[Key, set[str]] = {}
-        replica_sets.add_handler(self._on_replica_set)
-        pods.add_handler(self._on_pod)
+        self._queue = WorkQueue(self.reconcile, name="replicaset-controller")
+        self._sets.add_handler(self._set_changed)
+        self._pods.add_handler(self._pod_changed)
 
     async def run(self) -> None:
         """Work until cancelled."""
-        await asyncio.gather(self._replica_sets.synced.wait(), self._pods.synced.wait())
         await self._queue.run()
 
-    def _on_replica_set(self, old: Object | None, new: Object | None) -> None:
-        obj = new or old
-        assert obj is not None
-        key = (obj["metadata"]["namespace"], obj["metadata"]["name"])
-        if new is None:
-            self._creating.pop(key, None)
-            self._deleting.pop(key, None)
-        self._queue.add(key)
+    def _set_changed(self, old: Object | None, new: Object | None) -> None:
+        if obj := new or old:
+            if new is None or (old and old["metadata"]["uid"] != new["metadata"]["uid"]):
+                self._expectations.forget(key_of(obj))
+            self._queue.add(key_of(obj))
 
-    def _on_pod(self, old: Object | None, new: Object | None) -> None:
-        pod = new or old
-        assert pod is not None
-        owner = controller_of(pod)
-        if owner is None or owner["kind"] != "ReplicaSet":
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        for pod in (old, new):
+            if pod is not None:
+                self._enqueue_owner(pod)
+        latest = new or old
+        if latest is None or not (owner := self._owner_key(latest)):
             return
-        key = (pod["metadata"]["namespace"], owner["name"])
-        uid = pod["metadata"]["uid"]
-        self._creating.get(key, set()).discard(uid)
-        if new is None or terminating(new):
-            self._deleting.get(key, set()).discard(uid)
-        self._queue.add(key)
+        if new is None or is_deleted(new):
+            self._expectations.deleted(owner, latest["metadata"]["uid"])
+        if old is None:
+            self._expectations.created(owner)
 
-    async def _reconcile(self, key: Key) -> None:
-        replica_set = self._replica_sets.get(*key)
+    def _owner_key(self, pod: Object) -> Key | None:
+        reference = controller_of(pod)
+        if reference is None or reference["kind"] != "ReplicaSet":
+            return None
+        return pod["metadata"]["namespace"], reference["name"]
+
+    def _enqueue_owner(self, pod: Object) -> None:
+        if key := self._owner_key(pod):
+            self._queue.add(key)
+        elif controller_of(pod) is None:
+            for candidate in self._sets.in_namespace(pod["metadata"]["namespace"]):
+                if matches_selector(candidate["spec"].get("selector"), labels_of(pod)):
+                    self._queue.add(key_of(candidate))
+
+    async def reconcile(self, key: Key) -> None:
+        """Bring one ReplicaSet closer to its spec."""
+        replica_set = self._sets.get(*key)
         if replica_set is None:
             return
-        pods = controlled_by(self._pods.in_namespace(key[0]), replica_set)
-        if not terminating(replica_set) and not self._creating.get(key) and not self._deleting.get(key):
-            await self._scale(key, replica_set, [pod for pod in pods if pod_active(pod)])
-        await self._report(key, replica_set, pods)
+        in_sync = self._expectations.satisfied(key)
+        pods = await claim(
+            self._client,
+            (REPLICA_SETS, replica_set),
+            PODS,
+            [pod for pod in self._pods.in_namespace(key[0]) if not is_finished(pod)],
+        )
+        active = [pod for pod in pods if is_active(pod)]
+        failure: ApiError | None = None
+        if in_sync and not is_deleted(replica_set):
+            failure = await self._manage(key, replica_set, active)
+        terminating = len(pods) - len(active)
+        await self._write_status(replica_set, status_of(replica_set, active, terminating, failure))
+        self._requeue_for_availability(key, replica_set, active)
+        if failure is not None:
+            raise failure
 
-    async def _scale(self, key: Key, replica_set: Object, active: list[Object]) -> None:
-        missing = replica_set["spec"].get("replicas", 1) - len(active)
-        for _ in range(missing):
-            await self._create(key, replica_set)
-        for pod in sorted(active, key=deletion_rank)[: max(0, -missing)]:
-            await self._delete(key, replica_set, pod)
+    async def _manage(self, key: Key, replica_set: Object, active: list[Object]) -> ApiError | None:
+        surplus = len(active) - wanted(replica_set)
+        if surplus < 0:
+            return await self._create(key, replica_set, min(-surplus, _BURST))
+        if surplus > 0:
+            return await self._delete(key, replica_set, active, min(surplus, _BURST))
+        return None
 
-    async def _create(self, key: Key, replica_set: Object) -> None:
-        template = replica_set["spec"]["template"]
-        metadata = {
-            k: v for k, v in (template.get("metadata") or {}).items() if k in ("labels", "annotations", "finalizers")
-        }
-        pod = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {
-                **metadata,
-                "generateName": f"{key[1]}-",
-                "namespace": key[0],
-                "ownerReferences": [owner_reference(replica_set)],
-            },
-            "spec": template["spec"],
-        }
-        try:
-            created = await self._client.create(PODS, pod)
-        except ApiError as error:
-            self._recorder.event(replica_set, "Warning", "FailedCreate", f"Error creating: {error.problem}")
-            raise
-        name, uid = created["metadata"]["name"], created["metadata"]["uid"]
-        if self._pods.get(key[0], name) is None:
-            self._creating.setdefault(key, set()).add(uid)
-        self._recorder.event(replica_set, "Normal", "SuccessfulCreate", f"Created pod: {name}")
+    async def _create(self, key: Key, replica_set: Object, count: int) -> ApiError | None:
+        spec, name = replica_set["spec"], replica_set["metadata"]["name"]
+        pod = pod_from_template(spec["template"], name, key[0], controller_reference(replica_set))
+        self._expectations.expect_creations(key, count)
+        for done in range(count):
+            try:
+                created = await self._client.create(PODS, pod)
+            except ApiError as error:
+                for _ in range(count - done):
+                    self._expectations.created(key)
+                self._recorder.event(replica_set, "Warning", "FailedCreate", f"Error creating: {error}")
+                return error
+            text = f"Created pod: {created['metadata']['name']}"
+            self._recorder.event(replica_set, "Normal", "SuccessfulCreate", text)
+        return None
 
-    async def _delete(self, key: Key, replica_set: Object, pod: Object) -> None:
-        name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
-        try:
-            await self._client.delete(PODS, name, key[0], uid=uid)
-        except ApiError as error:
-            if error.code != 404:
-                raise
-            return
-        seen = self._pods.get(key[0], name)
-        if seen is not None and not terminating(seen):
-            self._deleting.setdefault(key, set()).add(uid)
-        self._recorder.event(replica_set, "Normal", "SuccessfulDelete", f"Deleted pod: {name}")
+    async def _delete(self, key: Key, replica_set: Object, active: list[Object], count: int) -> ApiError | None:
+        victims = to_delete(active, count, self._related(replica_set))
+        self._expectations.expect_deletions(key, [pod["metadata"]["uid"] for pod in victims])
+        failure: ApiError | None = None
+        for pod in victims:
+            name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+            try:
+                await self._client.delete(PODS, name, key[0], uid=uid)
+            except ApiError as error:
+                self._expectations.deleted(key, uid)
+                if error.code != 404:
+                    self._recorder.event(replica_set, "Warning", "FailedDelete", f"Error deleting: {error}")
+                    failure = error
+            else:
+                self._recorder.event(replica_set, "Normal", "SuccessfulDelete", f"Deleted pod: {name}")
+        return failure
 
-    async def _report(self, key: Key, replica_set: Object, pods: list[Object]) -> None:
-        status = replica_status(replica_set, pods)
-        if status != {k: v for k, v in replica_set.get("status", {}).items() if k != "conditions"}:
+    def _related(self, replica_set: Object) -> list[Object]:
+        """The active pods of all ReplicaSets with the same owner."""
+        owner = controller_of(replica_set)
+        uids = {replica_set["metadata"]["uid"]}
+        namespace = replica_set["metadata"]["namespace"]
+        for other in self._sets.in_namespace(namespace):
+            reference = controller_of(other)
+            if owner and reference and reference["uid"] == owner["uid"]:
+                uids.add(other["metadata"]["uid"])
+        return [
+            pod
+            for pod in self._pods.in_namespace(namespace)
+            if is_active(pod) and (ref := controller_of(pod)) and ref["uid"] in uids
+        ]
+
+    async def _write_status(self, replica_set: Object, status: Object) -> None:
+        if status != replica_set.get("status"):
             await self._client.update(REPLICA_SETS, {**replica_set, "status": status}, subresource="status")
-        min_ready = replica_set["spec"].get("minReadySeconds", 0)
-        if min_ready and status.get("readyReplicas", 0) != status.get("availableReplicas", 0):
-            self._queue.add_after(key, 1.0)
+
+    def _requeue_for_availability(self, key: Key, replica_set: Object, active: list[Object]) -> None:
+        minimum = int(replica_set["spec"].get("minReadySeconds") or 0)
+        waits = [seconds for pod in active if (seconds := seconds_until_available(pod, minimum))]
+        if waits:
+            self._queue.add_after(key, min(waits))
+
+
+def wanted(replica_set: Object) -> int:
+    """``spec.replicas``, 1 by default."""
+    replicas = replica_set["spec"].get("replicas")
+    return 1 if replicas is None else int(replicas)
+
+
+def status_of(replica_set: Object, active: list[Object], terminating: int, failure: ApiError | None) -> dict[str, Any]:
+    """The status that describes these pods; counts of zero are left out, as Kubernetes does."""
+    spec = replica_set["spec"]
+    template_labels = (spec["template"].get("metadata") or {}).get("labels") or {}
+    minimum = int(spec.get("minReadySeconds") or 0)
+    counts = {
+        "availableReplicas": sum(seconds_until_available(pod, minimum) == 0 for pod in active),
+        "fullyLabeledReplicas": sum(template_labels.items() <= labels_of(pod).items() for pod in active),
+        "readyReplicas": sum(is_ready(pod) for pod in active),
+    }
+    status: dict[str, Any] = {name: count for name, count in counts.items() if count}
+    status["replicas"] = len(active)
+    status["terminatingReplicas"] = terminating
+    status["observedGeneration"] = replica_set["metadata"].get("generation", 1)
+    if conditions := _failure_conditions(replica_set, len(active), failure):
+        status["conditions"] = conditions
+    return status
+
+
+def _failure_conditions(replica_set: Object, active: int, failure: ApiError | None) -> list[dict[str, Any]]:
+    if failure is None:
+        return []
+    known = (replica_set.get("status") or {}).get("conditions")
+    if known:
+        return list(known)
+    reason = "FailedCreate" if active < wanted(replica_set) else "FailedDelete"
+    return [
+        {
+            "type": "ReplicaFailure",
+            "status": "True",
+            "reason": reason,
+            "message": str(failure),
+            "lastTransitionTime": now(),
+        }
+    ]

@@ -1,110 +1,151 @@
-"""How a Deployment moves from one ReplicaSet to the next: pure arithmetic, no API.
+"""The arithmetic of a Deployment: how many replicas each ReplicaSet should have next. Pure.
 
-Source: Kubernetes, "Deployments: rolling update" (maxSurge rounds up, maxUnavailable rounds down, and not both are 0).
+The rules are those of "Deployments: Rolling Update Deployment" and "Proportional scaling" in the Kubernetes
+documentation: never more than replicas + maxSurge pods, never fewer than replicas - maxUnavailable available ones.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_HASH_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+from cluster.embedded.resources import Object
+
+DEFAULT_STEP = "25%"
 
 
 @dataclass(frozen=True, slots=True)
-class Replicas:
-    """What matters of a ReplicaSet in a rollout: wanted, existing and available pods."""
+class Bounds:
+    """The shape of a rollout, in pods."""
+
+    replicas: int
+    max_surge: int
+    max_unavailable: int
+    rolling: bool = True
+
+    @property
+    def min_available(self) -> int:
+        """As many pods must stay available."""
+        return self.replicas - self.max_unavailable
+
+    @property
+    def max_total(self) -> int:
+        """As many pods may exist."""
+        return self.replicas + self.max_surge
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """One ReplicaSet: what it should have (spec) and what is available (status)."""
 
     name: str
-    spec: int
-    actual: int
-    available: int
+    replicas: int
+    available: int = 0
+    created: str = ""
+    max_replicas: int | None = None
+    """What the Deployment's maximum was when this ReplicaSet was last scaled (its annotation)."""
 
 
-def int_or_percent(value: int | str, total: int, *, round_up: bool) -> int:
-    """Resolve ``3`` or ``25%`` against a total."""
-    if isinstance(value, int):
-        return value
-    if value.endswith("%"):
-        share = total * int(value[:-1]) / 100
-        return math.ceil(share) if round_up else math.floor(share)
-    return int(value)
-
-
-def bounds(strategy: dict[str, Any], replicas: int) -> tuple[int, int]:
-    """(maxSurge, maxUnavailable) in pods. ``Recreate`` is (0, replicas)."""
-    if strategy.get("type") == "Recreate":
-        return 0, replicas
+def bounds_of(deployment: Object) -> Bounds:
+    """The bounds of a Deployment. Percentages of surge round up, of unavailability down; not both may be zero."""
+    spec = deployment["spec"]
+    replicas = 1 if spec.get("replicas") is None else int(spec["replicas"])
+    strategy = spec.get("strategy") or {}
+    if strategy.get("type", "RollingUpdate") != "RollingUpdate":
+        return Bounds(replicas, 0, 0, rolling=False)
     rolling = strategy.get("rollingUpdate") or {}
-    surge = int_or_percent(rolling.get("maxSurge", "25%"), replicas, round_up=True)
-    unavailable = int_or_percent(rolling.get("maxUnavailable", "25%"), replicas, round_up=False)
+    surge = scaled(rolling.get("maxSurge", DEFAULT_STEP), replicas, up=True)
+    unavailable = scaled(rolling.get("maxUnavailable", DEFAULT_STEP), replicas, up=False)
     if surge == 0 and unavailable == 0:
         unavailable = 1
-    return surge, min(unavailable, replicas)
+    return Bounds(replicas, surge, min(unavailable, replicas))
 
 
-def grow_new(new: Replicas, olds: Sequence[Replicas], replicas: int, max_surge: int) -> int:
-    """How many replicas the new ReplicaSet should want now."""
-    if new.spec >= replicas:
-        return replicas
-    total = new.spec + sum(old.spec for old in olds)
-    room = replicas + max_surge - total
-    return new.spec + max(0, min(room, replicas - new.spec))
+def scaled(value: Any, total: int, *, up: bool) -> int:
+    """An IntOrString: a number, or a percentage of the total rounded up or down."""
+    text = str(value)
+    if not text.endswith("%"):
+        return int(text)
+    percent = int(text[:-1]) * total
+    return -(-percent // 100) if up else percent // 100
 
 
-def shrink_old(new: Replicas, olds: Sequence[Replicas], replicas: int, max_unavailable: int) -> dict[str, int]:
-    """How many replicas each old ReplicaSet should want now: unhealthy pods go first, then as availability allows.
+def grown(bounds: Bounds, new: Size, total: int) -> int:
+    """How many replicas the new ReplicaSet should have, when ``total`` are asked for over all ReplicaSets."""
+    if not bounds.rolling or new.replicas > bounds.replicas:
+        return bounds.replicas
+    room = bounds.max_total - total
+    return new.replicas + max(0, min(room, bounds.replicas - new.replicas))
 
-    Returns only the ReplicaSets that change.
-    """
-    wanted = {old.name: old.spec for old in olds}
-    minimum = replicas - max_unavailable
-    total = new.spec + sum(wanted.values())
-    budget = total - minimum - (new.spec - new.available)
-    if budget <= 0:
+
+def shrunk(bounds: Bounds, new: Size, old: Sequence[Size]) -> dict[str, int]:
+    """The old ReplicaSets that should become smaller, and how small: unhealthy pods first, then oldest first."""
+    total = new.replicas + sum(size.replicas for size in old)
+    budget = total - bounds.min_available - (new.replicas - new.available)
+    if budget <= 0 or not old:
         return {}
-    for old in olds:  # pods that serve nobody cost no availability
-        unhealthy = min(max(old.spec - old.available, 0), budget)
-        wanted[old.name] -= unhealthy
-        budget -= unhealthy
-    available = new.available + sum(old.available for old in olds)
-    spare = max(0, min(available - minimum, budget))
-    for old in olds:
-        step = min(wanted[old.name], spare)
-        wanted[old.name] -= step
+    targets = {size.name: size.replicas for size in old}
+    ordered = sorted(old, key=lambda size: (size.created, size.name))
+    _shrink_unhealthy(targets, ordered, budget)
+    spare = new.available + sum(size.available for size in old) - bounds.min_available
+    for size in ordered:
+        if spare <= 0:
+            break
+        step = min(targets[size.name], spare)
+        targets[size.name] -= step
         spare -= step
-    return {old.name: wanted[old.name] for old in olds if wanted[old.name] != old.spec}
+    return {size.name: targets[size.name] for size in old if targets[size.name] != size.replicas}
 
 
-def scale_proportionally(sets: Sequence[Replicas], allowed: int) -> dict[str, int]:
-    """Spread a changed total over the active ReplicaSets by their size (larger first, remainders to the first)."""
-    total = sum(one.spec for one in sets)
-    change = allowed - total
-    if not total or not change:
-        return {}
-    result: dict[str, int] = {}
-    left = change
-    for one in sorted(sets, key=lambda item: (-item.spec, item.name)):
-        share = round(one.spec * change / total)
-        share = max(min(share, left), 0) if change > 0 else min(max(share, left), 0)
-        result[one.name] = max(0, one.spec + share)
-        left -= share
-    if left:
-        first = max(sets, key=lambda item: (item.spec, item.name)).name
-        result[first] = max(0, result[first] + left)
-    return result
+def _shrink_unhealthy(targets: dict[str, int], ordered: Iterable[Size], budget: int) -> None:
+    for size in ordered:
+        step = min(budget, max(0, size.replicas - size.available))
+        targets[size.name] -= step
+        budget -= step
 
 
-def template_hash(template: dict[str, Any], collisions: int = 0) -> str:
-    """A stable, label-safe hash of a pod template."""
-    text = json.dumps(template, sort_keys=True) + f"#{collisions}"
-    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:6])
-    digits = []
-    for _ in range(10):
-        number, digit = divmod(number, len(_HASH_ALPHABET))
-        digits.append(_HASH_ALPHABET[digit])
-    return "".join(digits)
+def proportional(bounds: Bounds, sizes: Sequence[Size], fallback_max: int) -> dict[str, int]:
+    """How a change of ``replicas`` in the middle of a rollout is shared out over the active ReplicaSets.
+
+    Args:
+        bounds: of the Deployment now.
+        sizes: the active ReplicaSets.
+        fallback_max: the former maximum, for ReplicaSets that do not know it.
+    """
+    allowed = bounds.max_total if bounds.replicas > 0 else 0
+    change = allowed - sum(size.replicas for size in sizes)
+    # The larger first; among equals the newer when growing, the older when shrinking.
+    ordered = sorted(sizes, key=lambda size: (size.created, size.name), reverse=change > 0)
+    ordered.sort(key=lambda size: size.replicas, reverse=True)
+    targets, added = {size.name: size.replicas for size in ordered}, 0
+    for size in ordered:
+        share, left = _share(bounds, size, fallback_max), change - added
+        step = max(0, min(share, left)) if change > 0 else min(0, max(share, left))
+        targets[size.name] += step
+        added += step
+    if ordered and change:
+        first = ordered[0].name
+        targets[first] = max(0, targets[first] + change - added)
+    return targets
+
+
+def _share(bounds: Bounds, size: Size, fallback_max: int) -> int:
+    if bounds.replicas == 0:
+        return -size.replicas
+    before = size.max_replicas or fallback_max
+    if not before:
+        return 0
+    return math.floor(size.replicas * bounds.max_total / before + 0.5) - size.replicas
+
+
+def surplus_history(sets: Iterable[Mapping[str, Any]], limit: int) -> list[str]:
+    """Names of old ReplicaSets to delete, lowest revision first, so that ``limit`` remain.
+
+    Args:
+        sets: mappings with ``name``, ``revision`` and ``idle`` (no pods, and its status is up to date).
+        limit: ``revisionHistoryLimit``.
+    """
+    ordered = sorted(sets, key=lambda item: item["revision"])
+    return [item["name"] for item in ordered[: max(0, len(ordered) - limit)] if item["idle"]]

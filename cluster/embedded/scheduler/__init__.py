@@ -1,5 +1,14 @@
-"""Places pods on nodes by requests, selectors and taints."""
+"""Binds pods to nodes, as kube-scheduler does."""
 
-from cluster.embedded.scheduler.scheduler import run_scheduler
+from __future__ import annotations
+
+from cluster.embedded.client import ApiClient
+from cluster.embedded.scheduler.loop import Scheduler
+
+
+async def run_scheduler(client: ApiClient) -> None:
+    """Schedule pods until cancelled."""
+    await Scheduler(client).run()
+
 
 __all__ = ["run_scheduler"]

@@ -1,0 +1,197 @@
+"""Node life cycle: a node whose Lease is no longer renewed is lost, and taints drive pods away."""
+
+from __future__ import annotations
+
+import time
+
+from cluster.embedded.client import ApiClient, ApiError
+from cluster.embedded.controllers.node_health import (
+    evicts,
+    not_ready,
+    readiness,
+    seconds_to_eviction,
+    silent,
+    tainted,
+)
+from cluster.embedded.controllers.pods import is_finished
+from cluster.embedded.events import EventRecorder
+from cluster.embedded.informer import Informers, Key, WorkQueue
+from cluster.embedded.meta import is_deleted, key_of, now
+from cluster.embedded.resources import LEASES, NODES, PODS, Object
+
+_LEASE_NAMESPACE = "kube-node-lease"
+
+
+class NodeController:
+    """Watches Nodes and their Leases; writes taints, and Unknown when heartbeats stop.
+
+    A node without a Lease in ``kube-node-lease`` is judged by its posted conditions alone.
+
+    Args:
+        client: the API.
+        informers: shared ones.
+        grace_seconds: how long a Lease may go without renewal.
+    """
+
+    def __init__(self, client: ApiClient, informers: Informers, grace_seconds: float) -> None:
+        self._client = client
+        self._grace_seconds = grace_seconds
+        self._nodes, self._pods = informers.of(NODES), informers.of(PODS)
+        self._renewed: dict[str, tuple[str, float]] = {}
+        self._recorder = EventRecorder(client, "node-controller")
+        self._queue = WorkQueue(self.reconcile, name="node-controller")
+        self._nodes.add_handler(self._node_changed)
+        informers.of(LEASES).add_handler(self._lease_changed)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await self._queue.run()
+
+    def _node_changed(self, old: Object | None, new: Object | None) -> None:
+        if old is not None and new is not None and readiness(old) == readiness(new):
+            self._queue.add(key_of(new))
+            return
+        for key in self._nodes.objects:  # whether there is eviction depends on all nodes together
+            self._queue.add(key)
+
+    def _lease_changed(self, old: Object | None, new: Object | None) -> None:
+        lease = new or old
+        if lease is None or lease["metadata"].get("namespace") != _LEASE_NAMESPACE:
+            return
+        name = lease["metadata"]["name"]
+        if new is None:
+            return
+        stamp = str((new.get("spec") or {}).get("renewTime"))
+        known = self._renewed.get(name)
+        if known is None or known[0] != stamp:
+            # The time of the observation counts, not the stamp: clocks may differ.
+            self._renewed[name] = (stamp, time.monotonic())
+            self._queue.add_after(("", name), self._grace_seconds)
+
+    async def reconcile(self, key: Key) -> None:
+        """Bring one node's conditions, pods and taints in line."""
+        node = self._nodes.get(*key)
+        if node is None:
+            self._renewed.pop(key[1], None)
+            return
+        if key[1] in self._renewed:
+            left = self._renewed[key[1]][1] + self._grace_seconds - time.monotonic()
+            if left > 0:
+                self._queue.add_after(key, left)
+            elif readiness(node) not in (None, "Unknown"):
+                node = await self._lose(node)
+        if readiness(node) == "Unknown":
+            await self._mark_pods(key[1])
+        taints = tainted(node, evict=evicts(self._nodes.objects.values()))
+        if taints != ((node.get("spec") or {}).get("taints") or []):
+            version = node["metadata"]["resourceVersion"]
+            patch = {"metadata": {"resourceVersion": version}, "spec": {"taints": taints or None}}
+            await self._client.patch(NODES, key[1], patch)
+
+    async def _lose(self, node: Object) -> Object:
+        name = node["metadata"]["name"]
+        patch = {"status": {"conditions": silent(node)}}
+        lost = await self._client.patch(NODES, name, patch, subresource="status")
+        reference = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": node["metadata"]["uid"]}
+        text = f"Node {name} status is now: NodeNotReady"
+        self._recorder.event(reference, "Normal", "NodeNotReady", text)
+        return lost
+
+    async def _mark_pods(self, node: str) -> None:
+        for pod in list(self._pods.objects.values()):
+            if pod["spec"].get("nodeName") != node or (conditions := not_ready(pod)) is None:
+                continue
+            namespace, name = key_of(pod)
+            self._recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")
+            try:
+                await self._client.patch(
+                    PODS, name, {"status": {"conditions": conditions}}, namespace, subresource="status"
+                )
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+
+
+class TaintEvictionController:
+    """Watches pods and nodes; deletes pods that do not tolerate a NoExecute taint (any longer)."""
+
+    def __init__(self, client: ApiClient, informers: Informers) -> None:
+        self._client = client
+        self._nodes, self._pods = informers.of(NODES), informers.of(PODS)
+        self._waiting: set[Key] = set()
+        self._recorder = EventRecorder(client, "taint-eviction-controller")
+        self._queue = WorkQueue(self.reconcile, name="taint-eviction-controller")
+        self._nodes.add_handler(self._node_changed)
+        self._pods.add_handler(self._pod_changed)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await self._queue.run()
+
+    def _node_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is None or _taints(old) == _taints(new):
+            return
+        for key, pod in self._pods.objects.items():
+            if pod["spec"].get("nodeName") == new["metadata"]["name"]:
+                self._queue.add(key)
+
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is None:
+            if old is not None:
+                self._waiting.discard(key_of(old))
+        elif old is None or old["spec"] != new["spec"]:
+            self._queue.add(key_of(new))
+
+    async def reconcile(self, key: Key) -> None:
+        """Evict one pod when its time has come."""
+        pod = self._pods.get(*key)
+        if pod is None or is_deleted(pod) or is_finished(pod):
+            self._waiting.discard(key)
+            return
+        node = self._nodes.get("", pod["spec"].get("nodeName") or "")
+        wait = seconds_to_eviction(pod, node) if node is not None else None
+        if wait is None:
+            if key in self._waiting:
+                self._waiting.discard(key)
+                self._tell(pod, "Cancelling deletion of Pod")
+        elif wait > 0:
+            self._waiting.add(key)
+            self._queue.add_after(key, wait)
+        else:
+            await self._evict(key, pod)
+
+    async def _evict(self, key: Key, pod: Object) -> None:
+        self._tell(pod, "Marking for deletion Pod")
+        condition = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "DeletionByTaintManager",
+            "message": "Taint manager: deleting due to NoExecute taint",
+            "lastProbeTime": None,
+            "lastTransitionTime": now(),
+            "observedGeneration": pod["metadata"].get("generation", 1),
+        }
+        others = [c for c in (pod.get("status") or {}).get("conditions") or [] if c["type"] != "DisruptionTarget"]
+        patch = {"status": {"conditions": [*others, condition]}}
+        try:
+            await self._client.patch(PODS, key[1], patch, key[0], subresource="status")
+            await self._client.delete(PODS, key[1], key[0], uid=pod["metadata"]["uid"])
+        except ApiError as error:
+            if error.code != 404:
+                raise
+        self._waiting.discard(key)
+
+    def _tell(self, pod: Object, what: str) -> None:
+        namespace, name = key_of(pod)
+        reference = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "name": name,
+            "namespace": namespace,
+            "uid": pod["metadata"]["uid"],
+        }
+        self._recorder.event(reference, "Normal", "TaintManagerEviction", f"{what} {namespace}/{name}")
+
+
+def _taints(node: Object | None) -> object:
+    return (node.get("spec") or {}).get("taints") if node else None
