@@ -254,3 +254,7 @@ def _event_line(event: RemediationEvent, started: float) -> str:
         case "escalated":
             text = str(d.get("why"))
     return f"{event.monotonic_seconds - started:7.1f} s  {event.name:<9}  {text}"
+
+
+if __name__ == "__main__":
+    main()

@@ -47,6 +47,11 @@ class Size:
     max_replicas: int | None = None
     """What the Deployment's maximum was when this ReplicaSet was last scaled (its annotation)."""
 
+    @property
+    def staying(self) -> int:
+        """Available pods that stay: the status may still count those that were just scaled away."""
+        return min(self.available, self.replicas)
+
 
 def bounds_of(deployment: Object) -> Bounds:
     """The bounds of a Deployment. Percentages of surge round up, of unavailability down; not both may be zero."""
@@ -83,13 +88,13 @@ def grown(bounds: Bounds, new: Size, total: int) -> int:
 def shrunk(bounds: Bounds, new: Size, old: Sequence[Size]) -> dict[str, int]:
     """The old ReplicaSets that should become smaller, and how small: unhealthy pods first, then oldest first."""
     total = new.replicas + sum(size.replicas for size in old)
-    budget = total - bounds.min_available - (new.replicas - new.available)
+    budget = total - bounds.min_available - (new.replicas - new.staying)
     if budget <= 0 or not old:
         return {}
     targets = {size.name: size.replicas for size in old}
     ordered = sorted(old, key=lambda size: (size.created, size.name))
     _shrink_unhealthy(targets, ordered, budget)
-    spare = new.available + sum(size.available for size in old) - bounds.min_available
+    spare = new.staying + sum(size.staying for size in old) - bounds.min_available
     for size in ordered:
         if spare <= 0:
             break
@@ -101,7 +106,7 @@ def shrunk(bounds: Bounds, new: Size, old: Sequence[Size]) -> dict[str, int]:
 
 def _shrink_unhealthy(targets: dict[str, int], ordered: Iterable[Size], budget: int) -> None:
     for size in ordered:
-        step = min(budget, max(0, size.replicas - size.available))
+        step = min(budget, size.replicas - size.staying)
         targets[size.name] -= step
         budget -= step
 

@@ -103,6 +103,12 @@ def test_a_rollout_keeps_its_bounds_and_ends(
     assert all(item.replicas == 0 for item in olds)
 
 
+def test_a_status_that_lags_behind_a_scale_down_does_not_count_twice() -> None:
+    first = Size("first", 1, available=2, created="1")  # was just scaled from 2 to 1
+    second = Size("second", 1, available=0, created="2")
+    assert shrunk(Bounds(2, 1, 1), Size("new", 1), [first, second]) == {"second": 0}
+
+
 @given(
     st.integers(0, 12),
     st.integers(0, 4),
