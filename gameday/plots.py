@@ -25,7 +25,7 @@ MARK_COLOURS = {
 _INK = "#010203"  # replaced by currentColor, so that the picture follows the page's light or dark ink
 _LINE = "#4a7fb5"
 _BIN_SECONDS = 0.5
-_WINDOW_SECONDS = 2.0
+WINDOW_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def rolling(
     values: list[float | None] = []
     moment = start_seconds + _BIN_SECONDS
     while moment <= end_seconds:
-        first = max(start_seconds, moment - _WINDOW_SECONDS)
+        first = moment - WINDOW_SECONDS
         times.append(moment - start_seconds)
         values.append(measure([s for s in samples if first <= s.intended_seconds < moment]))
         moment += _BIN_SECONDS
@@ -102,7 +102,7 @@ def scenario_svg(
 
 
 def _rate(samples: Sequence[Sample], start: float, end: float) -> Series:
-    return rolling(samples, start, end, lambda seen: len(seen) / _WINDOW_SECONDS if seen else 0.0)
+    return rolling(samples, start, end, lambda seen: len(seen) / WINDOW_SECONDS if seen else 0.0)
 
 
 def _latency(samples: Sequence[Sample], start: float, end: float) -> Series:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from gameday.evidence import MARKS, PodCount, between
 from gameday.judge import Verdict
-from gameday.plots import MARK_COLOURS, scenario_svg
+from gameday.plots import MARK_COLOURS, WINDOW_SECONDS, scenario_svg
 from gameday.results import RunSummary, ScenarioResult, read_summary
 from gameday.timeline import Event, read_timeline
 from load.samples import Sample, read_samples
@@ -21,7 +21,7 @@ _MARK_TEXT = {
     "effect_seen": "effect proven",
     "detected": "detected",
     "decided": "decided",
-    "acted": "acted",
+    "acted": "first change made",
     "healthy": "all pods ready",
     "recovered": "recovered",
 }
@@ -89,7 +89,7 @@ def _view(result: ScenarioResult, summary: RunSummary, samples: list[Sample], ti
         PodCount(e.at_seconds, int(e.detail["ready"]), int(e.detail["desired"])) for e in timeline if e.kind == "pods"
     ]
     picture = scenario_svg(
-        between(samples, start, end),
+        between(samples, start - WINDOW_SECONDS, end),
         pods,
         result.marks,
         start,

@@ -232,8 +232,11 @@ class ScenarioRun:
         self.day.timeline.add(
             "remediation", event.name, scenario=self.name, at_seconds=event.monotonic_seconds, **_renamed(event.details)
         )
-        if event.name in ("detected", "decided") or (event.name == "acted" and event.details.get("changed")):
+        if event.name in ("detected", "decided"):
             self._mark(event.name, event.monotonic_seconds)
+        elif event.name == "acted" and event.details.get("changed"):
+            started: Any = event.details.get("started_seconds", event.monotonic_seconds)
+            self._mark("acted", float(started))
 
     def _on_experiment(self, event: ExperimentEvent) -> None:
         self.day.timeline.add(

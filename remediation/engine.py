@@ -174,9 +174,11 @@ class Remediation:
         return ""
 
     def _perform(self, action: PlannedAction) -> ActionResult:
+        started = time.monotonic()
         result = self.actor.perform(action.action, stop=self.stop, deadline=self.deadline)
         done = {"action": action.name, "phase": action.phase.value, "command": action.command}
-        self._emit("acted", **done, ok=result.ok, detail=result.detail, changed=result.changed)
+        outcome = {"detail": result.detail, "changed": result.changed}
+        self._emit("acted", **done, **outcome, ok=result.ok, started_seconds=started)
         return result
 
     def _put_back(self, planned: Plan) -> None:
