@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 from gameday.evidence import PodCount, ScenarioEvidence, Window, between, count_at, window
 from gameday.slo import Slo
@@ -121,7 +122,8 @@ def _why_invalid(evidence: ScenarioEvidence, slo: Slo) -> list[str]:
 
 
 def _candidates(evidence: ScenarioEvidence, start: float) -> list[float]:
-    bad = [s.intended_seconds + 1e-6 for s in evidence.samples if s.outcome != "ok"]
+    ordered = sorted(evidence.samples, key=lambda s: s.intended_seconds)
+    bad = [after.intended_seconds for s, after in pairwise(ordered) if s.outcome != "ok"]
     pods = [count.at_seconds for count in evidence.pods]
     slow = [s.ended_seconds for s in evidence.samples if s.outcome == "ok" and s.latency_seconds > 1.0]
     moments = {start, *(m for m in (*bad, *pods, *slow) if start < m < evidence.ended_seconds)}
