@@ -175,7 +175,7 @@ def _conclude(
     write_junit(summary, folder)
     report = render_report(folder)
     style = "bold green" if summary.exit_code == 0 else "bold red" if summary.exit_code == 1 else "bold yellow"
-    console.print(sentence(summary), style=style)
+    console.print(sentence(summary), style=style, soft_wrap=True)
     console.print(f"report  {report}", soft_wrap=True)
     return summary.exit_code
 

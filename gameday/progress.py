@@ -64,7 +64,7 @@ class Progress:
 
     def say(self, message: str, style: str = "") -> None:
         """Print a line that stays."""
-        self.console.print(Text(message, style=style))
+        self.console.print(Text(message, style=style), soft_wrap=True)
 
     def _render(self) -> Group:
         self._spinner.update(text=self._line())

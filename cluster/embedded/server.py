@@ -21,7 +21,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clients.errors import EnvironmentUnusable, GamedayError
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cluster")
 _PR_SET_PDEATHSIG = 1
+STOP_SECONDS = 10
 POD_SHIM = Path(__file__).resolve().parent / "network" / "pod_shim"
 
 
@@ -62,6 +63,14 @@ def main() -> None:
     except GamedayError as error:
         log.error("%s", error)
         sys.exit(2)
+    except BaseExceptionGroup as errors:
+        log.error("a component broke: %s", _first_cause(errors), exc_info=errors)
+        sys.exit(1)
+
+
+def _first_cause(errors: BaseExceptionGroup[BaseException]) -> str:
+    first = errors.exceptions[0]
+    return _first_cause(first) if isinstance(first, BaseExceptionGroup) else f"{type(first).__name__}: {first}"
 
 
 async def serve(options: Options) -> None:
@@ -70,18 +79,38 @@ async def serve(options: Options) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with _running(options) as (address, dns, subnet):
-        _announce(options, address, dns, subnet)
-        log.info("cluster %s serves at https://%s", options.name, address)
+    async with _running(options) as running:
+        _announce(options, running)
+        log.info("cluster %s serves at https://%s", options.name, running.address)
+        stop = asyncio.ensure_future(stopping.wait())
         try:
-            await stopping.wait()
+            await _first_of(stop, running.components)
         finally:
+            stop.cancel()
             (options.state_dir / "cluster.json").unlink(missing_ok=True)
             log.info("cluster %s stops", options.name)
 
 
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """What is known of a cluster that runs. ``components`` ends only when a part of the cluster broke."""
+
+    address: str
+    dns: str
+    subnet: int
+    components: asyncio.Future[None]
+
+
+async def _first_of(wanted: asyncio.Future[Any], components: asyncio.Future[None]) -> None:
+    """Wait for something, unless a component breaks first: then raise what broke it. Half a cluster is none."""
+    await asyncio.wait({wanted, components}, return_when=asyncio.FIRST_COMPLETED)
+    if components.done():
+        components.result()
+        raise EnvironmentUnusable("the cluster's components ended by themselves")
+
+
 @contextlib.asynccontextmanager
-async def _running(options: Options) -> AsyncIterator[tuple[str, str, int]]:
+async def _running(options: Options) -> AsyncIterator[_Running]:
     from cluster.embedded.apiserver import auth, tls
     from cluster.embedded.apiserver.bootstrap import bootstrap
     from cluster.embedded.apiserver.http import ApiServer
@@ -107,11 +136,11 @@ async def _running(options: Options) -> AsyncIterator[tuple[str, str, int]]:
     )
     components = asyncio.ensure_future(_components(client, config, options, subnet, streams, files.ca_pem))
     try:
-        dns = await streams.dns
-        yield address, dns, subnet.number
+        await _first_of(streams.dns, components)
+        yield _Running(address, streams.dns.result(), subnet.number, components)
     finally:
         components.cancel()
-        await asyncio.wait([components], timeout=10)
+        await asyncio.wait([components], timeout=STOP_SECONDS)
         await api.stop()
         subnet.close()
 
@@ -124,7 +153,7 @@ async def _components(
     streams: NodeStreams,
     ca_pem: str,
 ) -> None:
-    """Everything that is a client of the API. One part that breaks ends the process: half a cluster is none."""
+    """Everything that is a client of the API. Raises what the first part that breaks raised."""
     from cluster.embedded.controllers.manager import ControllerSettings, run_controllers
     from cluster.embedded.informer import Informer
     from cluster.embedded.network.dns import DnsServer
@@ -148,9 +177,6 @@ async def _components(
             group.create_task(ServiceProxy(services, slices).run())
             for agent in agents.values():
                 group.create_task(agent.run())
-    except* Exception as errors:
-        log.exception("a component broke", exc_info=errors)
-        os.kill(os.getpid(), signal.SIGTERM)
     finally:
         dns.stop()
 
@@ -239,14 +265,14 @@ async def _listen(api: object, port: int) -> int:
         ) from error
 
 
-def _announce(options: Options, address: str, dns: str, subnet: int) -> None:
+def _announce(options: Options, running: _Running) -> None:
     """Write ``cluster.json`` in one piece: its presence says that the cluster serves."""
     content = {
         "name": options.name,
         "pid": os.getpid(),
-        "server": f"https://{address}",
-        "dns": dns,
-        "subnet": f"127.{subnet}.0.0/16",
+        "server": f"https://{running.address}",
+        "dns": running.dns,
+        "subnet": f"127.{running.subnet}.0.0/16",
         "started": time.time(),
     }
     path = options.state_dir / "cluster.json"

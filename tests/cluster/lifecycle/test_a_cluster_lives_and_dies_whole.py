@@ -1,0 +1,228 @@
+"""The process of an embedded cluster: starting, refusing to start, and leaving nothing behind however it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import ssl
+import stat
+import subprocess
+import sys
+import textwrap
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from clients.errors import EnvironmentUnusable, InputError
+from clients.kube import KubeClient
+from cluster.providers.embedded import EmbeddedProvider
+from tests.endtoend.harness import environment, leftovers, wait_for
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(60)]
+
+SERVER = """\
+#!/usr/bin/env python3
+import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(os.environ["HOSTNAME"].encode())
+    def log_message(self, *_): pass
+http.server.ThreadingHTTPServer(("0.0.0.0", 8000), Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+def image_map(tmp_path: Path) -> Path:
+    """One image, ``test/web``, that serves its pod's name on port 8000."""
+    program = tmp_path / "bin" / "web"
+    program.parent.mkdir()
+    program.write_text(SERVER)
+    program.chmod(0o755)
+    path = tmp_path / "images.yaml"
+    path.write_text('images: [{repository: test/web, tags: ["*"], entrypoint: [web], bin: bin}]')
+    return path
+
+
+@pytest.fixture
+def provider(image_map: Path) -> EmbeddedProvider:
+    return EmbeddedProvider(image_map)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(tmp_path: Path) -> Iterator[None]:
+    yield
+    wait_for(lambda: leftovers(tmp_path) == [], seconds=10)
+
+
+def deploy(kubeconfig: Path, replicas: int = 2) -> None:
+    """A Deployment and a Service named web, by the typed client; waits until every pod is Ready."""
+    from kubernetes import client, config
+
+    api = config.new_client_from_config(config_file=str(kubeconfig))
+    labels = {"app": "web"}
+    probe = client.V1Probe(http_get=client.V1HTTPGetAction(port=8000), period_seconds=1)
+    container = client.V1Container(name="web", image="test/web:1", readiness_probe=probe)
+    template = client.V1PodTemplateSpec(
+        metadata=client.V1ObjectMeta(labels=labels), spec=client.V1PodSpec(containers=[container])
+    )
+    spec = client.V1DeploymentSpec(
+        replicas=replicas, selector=client.V1LabelSelector(match_labels=labels), template=template
+    )
+    deployment = client.V1Deployment(metadata=client.V1ObjectMeta(name="web"), spec=spec)
+    client.AppsV1Api(api).create_namespaced_deployment("default", deployment)
+    ports = [client.V1ServicePort(port=80, target_port=8000)]
+    service = client.V1Service(
+        metadata=client.V1ObjectMeta(name="web"), spec=client.V1ServiceSpec(selector=labels, ports=ports)
+    )
+    client.CoreV1Api(api).create_namespaced_service("default", service)
+    kube = KubeClient(kubeconfig)
+
+    def ready() -> bool:
+        (found,) = kube.list_objects("deployments", "default")
+        return bool(found.get("status", {}).get("readyReplicas") == replicas)
+
+    wait_for(ready, seconds=20)
+
+
+def ask(kubeconfig: Path) -> str:
+    """The answer of the Service at its ClusterIP."""
+    service = KubeClient(kubeconfig).read("services", "default", "web")
+    assert service is not None
+    with urllib.request.urlopen(f"http://{service['spec']['clusterIP']}:80/", timeout=5) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
+def test_two_clusters_side_by_side_do_not_collide(provider: EmbeddedProvider, tmp_path: Path) -> None:
+    first = provider.up("one", state_dir=tmp_path / "one", detached=False)
+    second = provider.up("two", state_dir=tmp_path / "two", detached=False)
+    try:
+        for cluster in (first, second):
+            deploy(cluster.kubeconfig)
+        seen = [{ask(cluster.kubeconfig) for _ in range(8)} for cluster in (first, second)]
+        assert [len(pods) for pods in seen] == [2, 2]  # balanced over both pods
+        assert not seen[0] & seen[1]
+    finally:
+        for name in ("one", "two"):
+            provider.down(tmp_path / name)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_however_the_process_ends_its_containers_end_too(
+    provider: EmbeddedProvider, tmp_path: Path, number: signal.Signals
+) -> None:
+    cluster = provider.up("one", state_dir=tmp_path / "one", detached=False)
+    deploy(cluster.kubeconfig)
+    running = provider.status(tmp_path / "one")
+    assert running is not None
+    children = psutil.Process(running.pid).children(recursive=True)
+    assert len(children) >= 2
+    os.kill(running.pid, number)
+    _, alive = psutil.wait_procs(children, timeout=8)
+    assert alive == []
+    if number is signal.SIGTERM:
+        wait_for(lambda: not (tmp_path / "one" / "cluster.json").exists(), seconds=5)
+
+
+def test_a_cluster_dies_with_the_process_that_started_it(image_map: Path, tmp_path: Path) -> None:
+    code = f"""
+    import pathlib, time
+    from cluster.providers.embedded import EmbeddedProvider
+    folder = pathlib.Path({str(tmp_path)!r})
+    EmbeddedProvider(folder / {image_map.name!r}).up("x", state_dir=folder / "x", detached=False)
+    print("up", flush=True)
+    time.sleep(60)
+    """
+    parent = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], env=environment(), stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "up\n"
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+
+
+def test_a_component_that_breaks_ends_the_cluster_and_says_so(tmp_path: Path) -> None:
+    code = """
+    import sys
+    import cluster.embedded.scheduler as scheduler
+    async def broken(client):
+        raise RuntimeError("the scheduler has a bug")
+    scheduler.run_scheduler = broken
+    from cluster.embedded.server import main
+    main()
+    """
+    process = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), "--state-dir", str(tmp_path / "x")],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert process.returncode == 1
+    assert "a component broke: RuntimeError: the scheduler has a bug" in process.stderr
+
+
+def test_a_broken_image_map_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text("images: 7")
+    with pytest.raises(EnvironmentUnusable, match=r"broken\.yaml: images"):
+        EmbeddedProvider(path).up("x", state_dir=tmp_path / "x", detached=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        ("nodes: [{name: a, gpu: 4}]", r"config\.yaml: nodes\[0\].*unknown key 'gpu'"),
+        ("restart_backoff_base_seconds: -1", r"config\.yaml: restart_backoff_base_seconds"),
+        ("nodes: [", r"config\.yaml"),
+    ],
+)
+def test_a_broken_config_is_refused_by_file_and_key(tmp_path: Path, content: str, where: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(content)
+    with pytest.raises(InputError, match=where):
+        EmbeddedProvider(config=path).up("x", state_dir=tmp_path / "x", detached=False)
+
+
+def test_a_second_start_is_refused_and_a_dead_cluster_is_recognised(provider: EmbeddedProvider, tmp_path: Path) -> None:
+    folder = tmp_path / "one"
+    provider.up("one", state_dir=folder, detached=False)
+    with pytest.raises(InputError, match="runs already"):
+        provider.up("one", state_dir=folder, detached=False)
+    running = provider.status(folder)
+    assert running is not None
+    os.kill(running.pid, signal.SIGKILL)
+    wait_for(lambda: not (status := provider.status(folder)) or not status.running, seconds=5)
+    provider.up("one", state_dir=folder, detached=False)
+    provider.down(folder)
+
+
+def test_nobody_gets_in_without_the_token_and_the_token_is_nowhere_to_be_seen(
+    provider: EmbeddedProvider, tmp_path: Path
+) -> None:
+    folder = tmp_path / "one"
+    cluster = provider.up("one", state_dir=folder, detached=False)
+    try:
+        content = json.loads(cluster.kubeconfig.read_text())
+        token, server = content["users"][0]["user"]["token"], content["clusters"][0]["cluster"]["server"]
+        for headers in ({}, {"Authorization": "Bearer wrong"}):
+            request = urllib.request.Request(f"{server}/api/v1/pods", headers=headers)
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(request, context=ssl._create_unverified_context(), timeout=5)
+            assert caught.value.code == 401
+            assert json.loads(caught.value.read())["reason"] == "Unauthorized"
+        assert stat.S_IMODE(cluster.kubeconfig.stat().st_mode) == 0o600
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        running = provider.status(folder)
+        assert running is not None
+        assert token not in " ".join(psutil.Process(running.pid).cmdline())
+        assert token not in (folder / "server.log").read_text()
+    finally:
+        provider.down(folder)
