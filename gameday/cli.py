@@ -49,7 +49,7 @@ def run_command(
     ] = "gameday.remediators:runbook",
     runs: Annotated[Path, typer.Option(help="where run folders are made")] = Path("runs"),
     port: Annotated[int, typer.Option(help="port of the embedded API server, 0 for a free one")] = 0,
-    keep_cluster: Annotated[bool, typer.Option(help="leave the embedded cluster running")] = False,
+    keep_cluster: Annotated[bool, typer.Option(help="leave the cluster and what was installed running")] = False,
 ) -> None:
     """Run a game day.
 

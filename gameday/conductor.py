@@ -82,6 +82,8 @@ def run(request: RunRequest, console: Console) -> int:
                 collect_cluster_evidence(cluster.kubeconfig, request.subject.namespace, folder / "cluster")
                 progress.status.scenario = ""
                 progress.phase("clean up")
+                if request.cluster.kubeconfig is not None and not request.keep_cluster:
+                    day.uninstall()
     except KeyboardInterrupt:
         interrupted = True
     finally:

@@ -72,6 +72,7 @@ class GameDay:
     _load: LoadDriver | None = None
     _observer: ReleaseObserver | None = None
     _names: dict[str, int] = field(default_factory=dict)
+    _installed: list[str] = field(default_factory=list)
 
     @property
     def load(self) -> LoadDriver:
@@ -95,15 +96,26 @@ class GameDay:
         subject = self.subject
         self.progress.phase("install charts")
         with self.helm() as helm:
-            helm.install(
-                subject.platform_release,
-                subject.platform_chart,
-                values_of(subject.platform_values),
-                create_namespace=True,
-            )
-            helm.install(subject.release, subject.chart, values_of(subject.values))
+            self._ensure(helm, subject.platform_release, subject.platform_chart, subject.platform_values)
+            self._ensure(helm, subject.release, subject.chart, subject.values)
         self.progress.phase("wait for pods")
         wait_for_deployments(KubeClient(self.cluster.kubeconfig), subject.namespace, timeout_seconds=INSTALL_SECONDS)
+
+    def _ensure(self, helm: HelmClient, release: str, chart: Path, values: tuple[Path, ...]) -> None:
+        """Install a release, or upgrade the one that is there to the chart and values of this run."""
+        try:
+            helm.status(release)
+        except ReleaseNotFound:
+            self._installed.append(release)
+            helm.install(release, chart, values_of(values), create_namespace=True)
+        else:
+            helm.upgrade(release, chart, values_of(values))
+
+    def uninstall(self) -> None:
+        """Remove the releases that this run installed: on a cluster that is not its own it leaves nothing behind."""
+        with self.helm() as helm:
+            while self._installed:
+                helm.uninstall(self._installed.pop(), wait_seconds=INSTALL_SECONDS)
 
     def begin(self) -> None:
         """Register the model, start to observe and start the load."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from clients.kube import KubeClient
 from tests.endtoend.harness import gameday, leftovers, run_folder, summary
 
 pytestmark = [pytest.mark.cluster, pytest.mark.helm, pytest.mark.slow, pytest.mark.timeout(180)]
@@ -73,3 +74,20 @@ def test_a_fault_that_has_no_effect_is_invalid_and_not_passed(tmp_path: Path) ->
     (scenario,) = summary(tmp_path)["scenarios"]
     assert scenario["verdict"] == "INVALID"
     assert "no proven effect" in scenario["reasons"][0]
+
+
+def test_on_a_cluster_that_exists_a_run_removes_what_it_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAMEDAY_HOME", str(tmp_path / "home"))
+    assert gameday("cluster", "up", "--name", "k", cwd=tmp_path).returncode == 0
+    try:
+        kubeconfig = tmp_path / "home" / "clusters" / "k" / "kubeconfig"
+        result = gameday("run", "no_fault", "--kubeconfig", kubeconfig, cwd=tmp_path)
+        assert result.returncode == 0, result.stdout + result.stderr
+        kube = KubeClient(kubeconfig)
+        assert [kube.list_objects(kind, "system") for kind in ("deployments", "services", "secrets")] == [[], [], []]
+        assert "running" in gameday("cluster", "status", cwd=tmp_path).stdout
+    finally:
+        assert gameday("cluster", "down", "k", cwd=tmp_path).returncode == 0
+    assert leftovers(tmp_path) == []
