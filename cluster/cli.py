@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from clients.errors import InputError
+from cluster.embedded.network.resolver import resolve
 from cluster.provider import ClusterStatus
 from cluster.providers.embedded import EmbeddedProvider
 
@@ -70,6 +71,16 @@ def status_command() -> None:
         state = "running" if status.running else "dead"
         kubeconfig = status.state_dir / "kubeconfig"
         typer.echo(f"{status.name:<16}{state:<10}{status.pid:<9}{since:<18}{status.server:<28}{kubeconfig}")
+
+
+@app.command("resolve")
+def resolve_command(
+    host: Annotated[str, typer.Argument(help="such as web.system.svc.cluster.local")],
+    name: Annotated[str, typer.Option(help="name of the cluster")] = "default",
+) -> None:
+    """Print the address of a cluster name: it can be reached from this machine."""
+    for address in resolve(host, clusters_home() / name):
+        typer.echo(address)
 
 
 def _statuses() -> list[ClusterStatus]:

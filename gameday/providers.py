@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,3 +47,13 @@ def running_cluster(request: ClusterRequest, state_dir: Path, *, keep: bool) -> 
     finally:
         if not keep:
             provider.down(state_dir)
+            _keep_only_the_log(state_dir)
+
+
+def _keep_only_the_log(state_dir: Path) -> None:
+    """Of a cluster that is gone, its log is evidence; its kubeconfig and certificates are secrets of no use."""
+    log = state_dir / "server.log"
+    if log.exists():
+        (state_dir.parent / "cluster").mkdir(exist_ok=True)
+        log.replace(state_dir.parent / "cluster" / "server.log")
+    shutil.rmtree(state_dir, ignore_errors=True)

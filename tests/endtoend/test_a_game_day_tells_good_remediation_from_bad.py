@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from clients.kube import KubeClient
+from cluster.providers.embedded import EmbeddedProvider
+from remediation.discover import Wish, discover
 from tests.endtoend.harness import gameday, leftovers, run_folder, summary
 
 pytestmark = [pytest.mark.cluster, pytest.mark.helm, pytest.mark.slow, pytest.mark.timeout(180)]
@@ -27,14 +29,37 @@ def test_the_runbook_remediation_passes_every_feature_and_nothing_is_left_behind
 
 
 def test_no_secret_of_the_run_reaches_its_evidence(tmp_path: Path) -> None:
-    result = gameday("run", "no_fault", cwd=tmp_path)
+    result = gameday("run", "registry_disabled", "--keep-cluster", cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     folder = run_folder(tmp_path)
-    token = json.loads((folder / "cluster-state" / "kubeconfig").read_text())["users"][0]["user"]["token"]
-    for path in folder.rglob("*"):
-        if path.is_file() and "cluster-state" not in path.parts:
-            assert token not in path.read_text(errors="replace"), path
-    assert token not in result.stdout + result.stderr
+    state = folder / "cluster-state"
+    try:
+        target = discover(KubeClient(state / "kubeconfig"), Wish("llama-2-7b-production", "system"))
+        token = json.loads((state / "kubeconfig").read_text())["users"][0]["user"]["token"]
+        secrets = [token, target.api_key, target.registry_token]
+        assert all(len(secret) > 8 for secret in secrets)
+        evidence = {
+            p: p.read_text(errors="replace") for p in folder.rglob("*") if p.is_file() and state not in p.parents
+        }
+        leaks = [path for path, text in evidence.items() if any(secret in text for secret in secrets)]
+        assert leaks == []
+        assert not any(secret in result.stdout + result.stderr for secret in secrets)
+        pods = [
+            path
+            for path in (state / "node").rglob("*.log")
+            if any(s in path.read_text(errors="replace") for s in secrets)
+        ]
+        assert pods == []
+    finally:
+        EmbeddedProvider().down(state)
+    assert leftovers(tmp_path) == []
+
+
+def test_a_run_keeps_no_kubeconfig(tmp_path: Path) -> None:
+    assert gameday("run", "no_fault", cwd=tmp_path).returncode == 0
+    folder = run_folder(tmp_path)
+    assert not (folder / "cluster-state").exists()
+    assert (folder / "cluster" / "server.log").exists()
 
 
 @pytest.mark.parametrize(
