@@ -15,7 +15,10 @@ LIMIT_SECONDS = 300
 
 
 def measure(runs: int) -> list[Result]:
-    """Run the game day. Raises OperationFailed when it does not pass (the time of a failed run says nothing), or DeadlineExceeded."""
+    """Run the game day.
+
+    Raises OperationFailed when it does not pass (the time of a failed run says nothing), or DeadlineExceeded.
+    """
     names = " ".join(f"features/{name}.feature" for name in FEATURES)
     return [
         Result(

@@ -1,4 +1,4 @@
-"""How long both charts take from `helm install` to all pods Ready, beyond what the model and the probes must take."""
+"""How long both charts take from `helm install` to all pods Ready, next to what the model and the probes take."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from benchmarks.result import Benchmark, Result, Target
 from benchmarks.statistics import median
 from gameday.session import values_of
 
+ALLOWED_SECONDS = 3.0
+
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """Seconds that no cluster can save: the model's load, and one period of the probes that must succeed after it."""
+    """Seconds that are not the cluster's: the model's load, and a period of each probe that must succeed after it."""
 
     load_seconds: float
     startup_seconds: float
@@ -45,15 +47,16 @@ def measure(runs: int) -> list[Result]:
             ready.append(platform.ready_seconds)
     return [
         Result(
-            "install to all pods Ready, beyond the floor",
+            "install to all pods Ready",
             "s",
-            tuple(seconds - least.seconds for seconds in ready),
-            Target("under", 3.0),
+            tuple(ready),
+            Target("under", ALLOWED_SECONDS + least.seconds),
             details=(
-                f"floor {least.seconds:g} s = model load {least.load_seconds:g} s + startup probe period "
-                f"{least.startup_seconds:g} s + readiness probe period {least.readiness_seconds:g} s",
-                f"in total {median(ready):.2f} s, of it the two `helm install` {median(helm):.2f} s; beyond the load "
-                f"of the model alone, with nothing allowed for probes, {median(ready) - least.load_seconds:.2f} s",
+                f"target: {ALLOWED_SECONDS:g} s beyond {least.seconds:g} s = model load {least.load_seconds:g} s "
+                f"+ startup probe period {least.startup_seconds:g} s + readiness probe period "
+                f"{least.readiness_seconds:g} s; a probe that happens to come early takes less than its period",
+                f"the two `helm install` {median(helm):.2f} s; beyond the load of the model alone, with nothing "
+                f"allowed for probes, {median(ready) - least.load_seconds:.2f} s",
             ),
         )
     ]
