@@ -42,7 +42,8 @@ class OpenModelUser(User):
         api_key = getattr(options, "api_key", "") or os.environ.get("GAMEDAY_API_KEY", "")
         self.endpoint = Endpoint(self.host or "", api_key, self.profile.timeout_seconds)
         self.writer: SampleWriter | None = getattr(options, "sample_writer", None)
-        self.in_flight: Group = getattr(options, "in_flight", None) or Group()
+        given: Group | None = getattr(options, "in_flight", None)
+        self.in_flight = Group() if given is None else given  # an empty group is false
 
     @task
     def offer(self) -> None:

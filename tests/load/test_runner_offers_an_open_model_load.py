@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ class _Router(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         length = int(self.headers["Content-Length"])
         body = self.rfile.read(length)
+        self.server.received.append(self.path)  # type: ignore[attr-defined]
         time.sleep(self.server.delay_seconds)  # type: ignore[attr-defined]
         mode = self.server.mode  # type: ignore[attr-defined]
         if mode == "disabled":
@@ -57,6 +59,10 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     delay_seconds = 0.0
     mode = "ok"
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.received: list[str] = []
 
 
 @pytest.fixture
@@ -94,6 +100,14 @@ def test_requests_start_when_the_schedule_says_although_answers_are_slow(server:
     late = [sample for sample in samples if sample.lag_seconds > 0.1]
     assert len(late) <= len(samples) // 10
     assert all(sample.latency_seconds >= 1.0 for sample in samples)
+
+
+def test_requests_in_flight_when_the_load_is_stopped_are_recorded_too(server: _Server, tmp_path: Path) -> None:
+    server.delay_seconds = 1.0
+    samples = _run(server, tmp_path, samples=20)
+    assert len(samples) == len(server.received)
+    assert sorted(sample.number for sample in samples) == list(range(len(samples)))
+    assert {sample.outcome for sample in samples} == {"ok"}
 
 
 def test_every_kind_of_request_is_sent_and_recorded(server: _Server, tmp_path: Path) -> None:
