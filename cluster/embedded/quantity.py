@@ -12,13 +12,13 @@ _SUFFIXES = {
     "E": Decimal(10**18), "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40),
     "Pi": Decimal(2**50), "Ei": Decimal(2**60),
 }  # fmt: skip
-_PATTERN = re.compile(r"([+-]?\d*\.?\d+(?:[eE][+-]?\d+)?)(n|u|m|k|Ki|[MGTPE]i?)?")
+_PATTERN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(n|u|m|k|Ki|[MGTPE]i?)?")
 
 
 @lru_cache(maxsize=4096)
 def parse_quantity(text: str | int | float) -> Decimal:
     """The value of a quantity (cores, bytes, pieces). Raises ValueError."""
-    match = _PATTERN.fullmatch(str(text))
+    match = _PATTERN.fullmatch(str(text).strip())
     if match is None:
         raise ValueError(f"not a quantity: {text!r}")
     return Decimal(match[1]) * _SUFFIXES[match[2] or ""]

@@ -8,13 +8,13 @@ from pathlib import Path
 from cluster.embedded.node import podspec
 from cluster.embedded.node.backoff import RestartBackOff
 from cluster.embedded.node.context import PROJECT_ROOT, PodContext, StopFlag, search_path
+from cluster.embedded.node.durations import go_duration
 from cluster.embedded.node.environment import ConfigError, command_line, variables
 from cluster.embedded.node.hooks import run_pre_stop
 from cluster.embedded.node.images import Image, ImageNotFound
 from cluster.embedded.node.instance import Instance, Plan, StartError
 from cluster.embedded.node.logs import ContainerLog
 from cluster.embedded.node.probing import Prober
-from cluster.embedded.node.quantities import go_duration
 from cluster.embedded.node.status import ContainerView, wall_clock
 from cluster.embedded.node.volumes import rewrite
 from cluster.embedded.resources import Object

@@ -11,7 +11,7 @@ from typing import Any
 from cluster.embedded.client import ApiClient, ApiError
 from cluster.embedded.node import podspec
 from cluster.embedded.node.images import Image
-from cluster.embedded.node.quantities import parse_quantity
+from cluster.embedded.quantity import parse_quantity
 from cluster.embedded.resources import CONFIG_MAPS, SECRETS, Object, Resource
 
 _REFERENCE = re.compile(r"\$(\$|\(([A-Za-z_.-][A-Za-z0-9_.-]*)\))")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from cluster.embedded.node.quantities import parse_quantity
+from cluster.embedded.quantity import parse_quantity
 from cluster.embedded.resources import Object
 
 GPU = "nvidia.com/gpu"

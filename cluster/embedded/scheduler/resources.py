@@ -1,22 +1,15 @@
-"""Quantities, and what a pod asks of a node. Pure."""
+"""What a pod asks of a node. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING
 
+from cluster.embedded.quantity import parse_quantity
 from cluster.embedded.resources import Object
 
 Amounts = dict[str, int]
 """Resource name to amount: cpu in thousandths of a core, everything else in its own unit."""
-
-_SUFFIXES = {
-    **{suffix: Decimal(1024) ** power for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
-    "n": Decimal("1e-9"),
-    "u": Decimal("1e-6"),
-    "m": Decimal("1e-3"),
-    **{suffix: Decimal(1000) ** power for power, suffix in enumerate(("k", "M", "G", "T", "P", "E"), 1)},
-}
 
 
 def amount(name: str, quantity: object) -> int:
@@ -25,17 +18,8 @@ def amount(name: str, quantity: object) -> int:
     Raises:
         ValueError: it is no quantity.
     """
-    text = str(quantity)
-    factor = Decimal(1)
-    for suffix, value in _SUFFIXES.items():
-        if text.endswith(suffix):
-            text, factor = text[: -len(suffix)], value
-            break
-    try:
-        number = Decimal(text) * factor
-    except ArithmeticError:
-        raise ValueError(f"{quantity!r} is not a quantity of {name}") from None
-    return int((number * (1000 if name == "cpu" else 1)).to_integral_value(ROUND_CEILING))
+    number = parse_quantity(str(quantity)) * (1000 if name == "cpu" else 1)
+    return int(number.to_integral_value(ROUND_CEILING))
 
 
 def amounts(quantities: Mapping[str, object] | None) -> Amounts:

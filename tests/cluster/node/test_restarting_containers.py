@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.embedded.node.backoff import RestartBackOff
-from cluster.embedded.node.quantities import go_duration
+from cluster.embedded.node.durations import go_duration
 from tests.cluster.node.conftest import app, condition, processes_of, python, run, shell
 
 
