@@ -29,7 +29,7 @@ def row(outcome: Outcome, result: Result) -> tuple[str, ...]:
     """The cells of a result, in the order of `HEADINGS`."""
     return (
         result.name,
-        quantity(result.value, result.unit),
+        f"{number(result.value, apart_from=result.target.value if result.target else None)} {result.unit}",
         f"{len(result.runs)} ({number(min(result.runs))}–{number(max(result.runs))})",
         f"{result.target.kind} {result.target.value:g} {result.unit}" if result.target else "–",
         verdict(result.met),
@@ -72,18 +72,14 @@ def ratio(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}×"
 
 
-def quantity(value: float, unit: str) -> str:
-    """A number with its unit."""
-    return f"{number(value)} {unit}"
-
-
-def number(value: float) -> str:
+def number(value: float, *, apart_from: float | None = None) -> str:
     """A number with about three significant digits, never in exponents; whole numbers as they are.
 
-    A number that is not whole never looks like one below 100, so that 98.99 does not read as 99.
+    It gets more digits (up to six) where rounding would show it as `apart_from`: a miss must not look like a hit.
     """
     if value == int(value):
         return f"{value:.0f}"
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
-    text = f"{value:.{digits}f}"
-    return f"{value:.3f}" if abs(value) < 100 and float(text) == round(value) else text
+    while digits < 6 and float(f"{value:.{digits}f}") == apart_from != value:
+        digits += 1
+    return f"{value:.{digits}f}"

@@ -64,8 +64,10 @@ def test_numbers_have_three_digits(value: float, text: str) -> None:
     assert number(value) == text
 
 
-def test_a_number_below_a_bound_is_not_rounded_to_it() -> None:
-    assert number(98.996) != "99"
+def test_a_miss_is_not_rounded_to_the_target() -> None:
+    cells = _cells(Result("x", "%", (98.996,), Target("at least", 99)))
+    assert (cells["Measured (median)"], cells["Verdict"]) == ("98.996 %", "MISSED")
+    assert _cells(Result("x", "s", (24.048,), Target("under", 60)))["Measured (median)"] == "24.0 s"
 
 
 def test_a_report_names_findings_and_what_could_not_be_measured() -> None:
