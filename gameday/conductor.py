@@ -10,10 +10,11 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -31,7 +32,7 @@ from gameday.pytest_plugin import GameDayPlugin
 from gameday.remediators import RemediatorFactory
 from gameday.report import render as render_report
 from gameday.report import sentence
-from gameday.results import RunSummary, write_junit, write_summary
+from gameday.results import RunSummary, ScenarioResult, write_junit, write_summary
 from gameday.session import GameDay, Subject, values_of
 from gameday.slo import Slo
 from gameday.timeline import Timeline
@@ -65,47 +66,55 @@ def run(request: RunRequest, console: Console) -> int:
     """
     _check(request)
     folder = _new_folder(request.runs)
-    timeline = Timeline(folder / "timeline.jsonl")
     progress = Progress(console)
-    started = time.monotonic()
-    timeline.add("run", "started")
-    progress.start()
-    plugin: GameDayPlugin | None = None
-    interrupted = False
-    try:
-        with _one_interrupt(progress):
-            progress.phase("start the cluster")
-            with running_cluster(request.cluster, folder / "cluster-state", keep=request.keep_cluster) as cluster:
-                day = _session(request, folder, timeline, progress, cluster)
-                plugin = GameDayPlugin(day)
-                interrupted = _play(day, plugin, request.features)
-                collect_cluster_evidence(cluster.kubeconfig, request.subject.namespace, folder / "cluster")
-                progress.status.scenario = ""
-                progress.phase("clean up")
-                if request.cluster.kubeconfig is not None and not request.keep_cluster:
-                    day.uninstall()
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        progress.stop()
-        timeline.add("run", "ended", interrupted=interrupted)
-        timeline.close()
-    return _conclude(request, folder, plugin, started, interrupted, console)
+    with _OneInterrupt(progress) as interrupt:
+        started = time.monotonic()
+        timeline = Timeline(folder / "timeline.jsonl")
+        results: list[ScenarioResult] = []
+        try:
+            timeline.add("run", "started")
+            progress.start()
+            _conduct(request, folder, timeline, progress, results)
+        except KeyboardInterrupt:
+            timeline.add("run", "interrupted")
+        finally:
+            interrupt.disarm()
+            progress.stop()
+            timeline.add("run", "ended")
+            timeline.close()
+        interrupted = interrupt.seen or any(event.name == "interrupted" for event in timeline.events)
+        return _conclude(request, folder, results, started, interrupted, console)
 
 
-def _play(day: GameDay, plugin: GameDayPlugin, features: Sequence[Path]) -> bool:
-    """Install, load, run the features; returns whether a person interrupted."""
+def _conduct(
+    request: RunRequest, folder: Path, timeline: Timeline, progress: Progress, results: list[ScenarioResult]
+) -> None:
+    """Everything between an empty folder and complete evidence; results are added as scenarios end."""
+    progress.phase("start the cluster")
+    with running_cluster(request.cluster, folder / "cluster-state", keep=request.keep_cluster) as cluster:
+        day = _session(request, folder, timeline, progress, cluster)
+        try:
+            _play(day, GameDayPlugin(day, results), request.features)
+        finally:
+            collect_cluster_evidence(cluster.kubeconfig, request.subject.namespace, folder / "cluster")
+            progress.status.scenario = ""
+            progress.phase("clean up")
+            if request.cluster.kubeconfig is not None and not request.keep_cluster:
+                day.uninstall()
+
+
+def _play(day: GameDay, plugin: GameDayPlugin, features: Sequence[Path]) -> None:
+    """Install, load, run the features. Raises KeyboardInterrupt when a person interrupted."""
     try:
         day.install()
         day.begin()
         _run_pytest(plugin, features, day.folder)
-    except KeyboardInterrupt:
-        return True
     finally:
         day.end()
+    if plugin.interrupted:
+        raise KeyboardInterrupt
     if plugin.collection_errors:
         raise InputError("a feature cannot be run: " + "; ".join(plugin.collection_errors), where=_names(features))
-    return plugin.interrupted
 
 
 def _run_pytest(plugin: GameDayPlugin, features: Sequence[Path], folder: Path) -> None:
@@ -158,7 +167,7 @@ def _check(request: RunRequest) -> None:
 def _conclude(
     request: RunRequest,
     folder: Path,
-    plugin: GameDayPlugin | None,
+    results: list[ScenarioResult],
     started_seconds: float,
     interrupted: bool,
     console: Console,
@@ -170,7 +179,7 @@ def _conclude(
         ended_seconds=time.monotonic(),
         environment=_environment(request),
         slo={key: float(value) for key, value in request.slo.model_dump().items()},
-        scenarios=plugin.results if plugin else [],
+        scenarios=results,
         interrupted=interrupted,
     )
     write_summary(summary, folder)
@@ -182,26 +191,38 @@ def _conclude(
     return summary.exit_code
 
 
-@contextlib.contextmanager
-def _one_interrupt(progress: Progress) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM) ends the run in order; further ones are answered while it cleans up."""
-    seen = False
+class _OneInterrupt:
+    """The first Ctrl-C (or SIGTERM) ends the run in order; further ones are answered while it cleans up.
 
-    def interrupt(*_: object) -> None:
-        nonlocal seen
-        if seen:
-            progress.say("still rolling back and stopping every process; this ends by itself", "yellow")
-            return
-        seen = True
-        progress.say("interrupted: rolling back, stopping every process, writing the report", "yellow")
-        raise KeyboardInterrupt
+    Attributes:
+        seen: whether there was one.
+    """
 
-    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
+    def __init__(self, progress: Progress) -> None:
+        self.seen = False
+        self._armed = True
+        self._progress = progress
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> _OneInterrupt:
+        self._previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
+
+    def disarm(self) -> None:
+        """From here on there is nothing left to interrupt: the report is written in any case."""
+        self._armed = False
+
+    def _interrupt(self, *_: object) -> None:
+        if self.seen or not self._armed:
+            self._progress.say("still cleaning up and writing the report; this ends by itself", "yellow")
+            return
+        self.seen = True
+        self._progress.say("interrupted: rolling back, stopping every process, writing the report", "yellow")
+        raise KeyboardInterrupt
 
 
 def _new_folder(runs: Path) -> Path:

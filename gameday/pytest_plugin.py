@@ -29,8 +29,8 @@ class GameDayPlugin:
         results: one per scenario that was started, in order.
     """
 
-    def __init__(self, day: GameDay) -> None:
-        self.results: list[ScenarioResult] = []
+    def __init__(self, day: GameDay, results: list[ScenarioResult]) -> None:
+        self.results = results
         self.collection_errors: list[str] = []
         self.interrupted = False
         self._day = day
@@ -87,7 +87,7 @@ class GameDayPlugin:
     def _conclude(self, run: ScenarioRun) -> None:
         judgement = run.judged(self._failures)
         verdict, reasons = judgement.verdict, judgement.reasons
-        if self.interrupted or self._was_interrupted():
+        if self.interrupted:
             verdict, reasons = Verdict.INVALID, ("interrupted", *reasons)
         elif self._unproven:
             verdict, reasons = Verdict.INVALID, (self._unproven, *self._failures)
@@ -107,10 +107,7 @@ class GameDayPlugin:
         )
         self._day.timeline.add("verdict", verdict.value, scenario=run.name, reasons=list(reasons))
         self._announce(run.name, verdict, reasons)
-        run.stop(interrupted=self._was_interrupted())
-
-    def _was_interrupted(self) -> bool:
-        return self.interrupted or self._day.interrupted.is_set()
+        run.stop(interrupted=self.interrupted)
 
     def _announce(self, name: str, verdict: Verdict, reasons: tuple[str, ...]) -> None:
         style = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red"}.get(verdict, "bold yellow")

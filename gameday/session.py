@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +66,6 @@ class GameDay:
     progress: Progress
     remediator: Remediator
     cluster: Cluster
-    interrupted: threading.Event = field(default_factory=threading.Event)
     _target: Target | None = None
     _load: LoadDriver | None = None
     _observer: ReleaseObserver | None = None
