@@ -11,7 +11,7 @@ import pytest
 
 from tests.endtoend.harness import command, environment, leftovers, run_folder, summary, timeline, wait_for
 
-pytestmark = [pytest.mark.cluster, pytest.mark.helm, pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.cluster, pytest.mark.helm, pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 def seen(cwd: Path, kind: str, name: str) -> bool:
@@ -35,7 +35,17 @@ def test_a_ctrl_c_rolls_back_and_still_reports(tmp_path: Path, kind: str, name: 
         text=True,
         start_new_session=True,
     )
-    wait_for(lambda: seen(tmp_path, kind, name), seconds=60)
+
+    def reached() -> bool:
+        if process.poll() is not None:
+            pytest.fail(f"the run ended before {kind} {name!r}: {process.communicate()[0]}")
+        return seen(tmp_path, kind, name)
+
+    try:
+        wait_for(reached, seconds=120)
+    except AssertionError:
+        process.kill()
+        pytest.fail(f"{kind} {name!r} never came: {process.communicate()[0]}")
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the foreground group
     output, _ = process.communicate(timeout=90)
     assert process.returncode == 3, output
