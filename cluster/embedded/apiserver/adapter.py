@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from multidict import MultiMapping
 
 from cluster.embedded.apiserver import status
-from cluster.embedded.apiserver.local import LocalClient
 from cluster.embedded.apiserver.refusals import invalid
-from cluster.embedded.apiserver.registry import Registry, now
+from cluster.embedded.apiserver.registry import Registry
 from cluster.embedded.apiserver.selectors import Predicate, field_selector, label_selector
-from cluster.embedded.client import ApiError
-from cluster.embedded.resources import NAMESPACES, PODS, Object, Resource
-
-CREATE_ON_UPDATE = frozenset({"leases.coordination.k8s.io"})
-"""Resources for which a PUT of a missing object creates it."""
+from cluster.embedded.resources import NAMESPACES, Object, Resource
 
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """The query parameters of a write (CreateOptions, UpdateOptions, PatchOptions)."""
+    """The query parameters of a write (CreateOptions, UpdateOptions, PatchOptions).
+
+    Attributes:
+        warnings: receives what is to be said in Warning headers.
+    """
 
     field_manager: str = ""
     field_validation: str = ""
     dry_run: bool = False
     force: bool = False
+    warnings: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, query: MultiMapping[str], user_agent: str) -> WriteOptions:
@@ -58,15 +58,11 @@ class Adapter:
         return self.registry.get(resource, namespace or "", name)
 
     def exists(self, resource: Resource, namespace: str | None, name: str) -> bool:
-        try:
-            self.get(resource, namespace, name)
-        except ApiError:
-            return False
-        return True
+        return self.registry.exists(resource, namespace or "", name)
 
     def selection(self, resource: Resource, labels: str, fields: str) -> Predicate:
         """Whether an object is selected by a labelSelector and a fieldSelector."""
-        by_label, by_field = label_selector(labels), field_selector(fields)
+        by_label, by_field = label_selector(labels), field_selector(fields, resource)
         return lambda obj: by_label(obj) and by_field(obj)
 
     def create(self, resource: Resource, namespace: str | None, obj: Object, options: WriteOptions) -> Object:
@@ -77,6 +73,7 @@ class Adapter:
             field_manager=options.field_manager,
             dry_run=options.dry_run,
             field_validation=options.field_validation,
+            warnings=options.warnings,
         )
 
     def update(self, resource: Resource, obj: Object, options: WriteOptions, *, subresource: str = "") -> Object:
@@ -87,6 +84,7 @@ class Adapter:
             field_manager=options.field_manager,
             dry_run=options.dry_run,
             field_validation=options.field_validation,
+            warnings=options.warnings,
         )
 
     def patch(
@@ -112,6 +110,7 @@ class Adapter:
             field_manager=options.field_manager,
             dry_run=options.dry_run,
             field_validation=options.field_validation,
+            warnings=options.warnings,
             force=options.force,
         )
 
@@ -121,8 +120,11 @@ class Adapter:
         namespace: str | None,
         name: str,
         *,
-        grace_period_seconds: int | None,
-        propagation: str | None,
+        grace_period_seconds: int | None = None,
+        propagation: str | None = None,
+        uid: str = "",
+        resource_version: str = "",
+        dry_run: bool = False,
     ) -> Object:
         return self.registry.delete(
             resource,
@@ -130,21 +132,10 @@ class Adapter:
             name,
             grace_period_seconds=grace_period_seconds,
             propagation=propagation,
+            uid=uid,
+            resource_version=resource_version,
+            dry_run=dry_run,
         )
-
-    async def bind(self, pod: Object, node: str, options: WriteOptions) -> None:
-        """Assign a pod to a node (what a Binding asks for)."""
-        if not options.dry_run:
-            binding = {"metadata": pod["metadata"], "target": {"kind": "Node", "name": node}}
-            await LocalClient(self.registry).create(PODS, binding, subresource="binding")
-
-    def update_status(self, resource: Resource, obj: Object) -> None:
-        """Write the status of an object on behalf of the API server itself."""
-        self.registry.update(resource, obj, subresource="status")
-
-    def now(self) -> str:
-        """The time as the API writes it."""
-        return now()
 
     def require_namespace(self, namespace: str | None) -> None:
         """Raises ApiError 404 when the namespace does not exist."""

@@ -27,8 +27,6 @@ def decode_object(raw: bytes, content_type: str, resource: Resource, *, kind: st
     body = _decode(raw, content_type, expected)
     if not isinstance(body, dict):
         raise _unrecognized(expected, f"json: cannot unmarshal {_go_type(body)} into Go value", raw)
-    if not kind:
-        _check_kind(body, resource)
     return body
 
 
@@ -118,17 +116,6 @@ def _unrecognized(expected: str, problem: str, raw: bytes) -> Exception:
         f"the object provided is unrecognized (must be of type {expected}): "
         f"couldn't get version/kind; json parse error: {problem} ({shown[:200]})"
     )
-
-
-def _check_kind(body: Object, resource: Resource) -> None:
-    kind, api_version = body.get("kind") or resource.kind, body.get("apiVersion") or resource.api_version
-    if (kind, api_version) == (resource.kind, resource.api_version):
-        return
-    version = api_version.rsplit("/", 1)[-1]
-    cannot = f'{kind} in version "{version}" cannot be handled as a {resource.kind}'
-    if kind == resource.kind:
-        raise bad_request(f'{cannot}: no kind "{kind}" is registered for version "{api_version}"')
-    raise bad_request(f"{cannot}: converting ({version}.{kind}) to ({resource.kind}): unknown conversion")
 
 
 def _go_type(value: Any) -> str:

@@ -1,193 +1,260 @@
-"""The defaults that the API fills in. Source: Kubernetes API reference, and recordings of a real server."""
+"""The values a server fills in before an object is stored, kind by kind (Kubernetes API reference, v1.36).
+
+Objects arrive freshly decoded. Parts of an update that did not change are shared with the stored object; they carry
+their defaults already, so filling in what is missing never changes a stored object.
+"""
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from cluster.embedded.resources import Object
+from cluster.embedded.resources import (
+    CLUSTER_ROLE_BINDINGS,
+    DEPLOYMENTS,
+    ENDPOINT_SLICES,
+    ENDPOINTS,
+    NAMESPACES,
+    NETWORK_POLICIES,
+    NODES,
+    PODS,
+    PRIORITY_CLASSES,
+    REPLICA_SETS,
+    ROLE_BINDINGS,
+    SECRETS,
+    SERVICES,
+    Object,
+    Resource,
+)
 
-_NOT_READY_TOLERATIONS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
-_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
-
-
-def default(obj: Object) -> None:
-    """Fill in the defaults of an object, in place."""
-    defaulter = _DEFAULTERS.get(obj.get("kind", ""))
-    if defaulter is not None:
-        defaulter(obj)
-
-
-def qos_class(spec: dict[str, Any]) -> str:
-    """BestEffort, Burstable or Guaranteed, from requests and limits of cpu and memory."""
-    containers = [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
-    resources = [container.get("resources") or {} for container in containers]
-    amounts = [(r.get("requests") or {}, r.get("limits") or {}) for r in resources]
-    if not any(key in part for pair in amounts for part in pair for key in ("cpu", "memory")):
-        return "BestEffort"
-    for requests, limits in amounts:
-        for key in ("cpu", "memory"):
-            if key not in limits or requests.get(key, limits[key]) != limits[key]:
-                return "Burstable"
-    return "Guaranteed"
+_RBAC = "rbac.authorization.k8s.io"
+_FILE_MODE = 0o644
 
 
-def _pod(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    _pod_spec(spec)
-    for container in (*(spec.get("containers") or []), *(spec.get("initContainers") or [])):
-        resources = container.setdefault("resources", {})
-        if limits := resources.get("limits"):
-            resources["requests"] = {**limits, **(resources.get("requests") or {})}
-    spec.setdefault("enableServiceLinks", True)
-    spec.setdefault("priority", 0)
-    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
-    tolerations = spec.setdefault("tolerations", [])
-    for key in _NOT_READY_TOLERATIONS:
-        if not any(t.get("key") in (key, None, "") and t.get("effect") in ("NoExecute", None, "") for t in tolerations):
-            tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
-    status = obj.setdefault("status", {})
-    status.setdefault("phase", "Pending")
-    status.setdefault("qosClass", qos_class(spec))
+def apply_defaults(resource: Resource, obj: Object) -> None:
+    """Fill in the defaults of a decoded object, in place."""
+    if fill := _BY_RESOURCE.get(resource.group_resource):
+        fill(obj)
 
 
-def _pod_spec(spec: dict[str, Any]) -> None:
-    spec.setdefault("restartPolicy", "Always")
-    spec.setdefault("terminationGracePeriodSeconds", 30)
+def pod_spec_defaults(spec: dict[str, Any]) -> None:
+    """Defaults of a pod spec, in a Pod and in a template alike."""
     spec.setdefault("dnsPolicy", "ClusterFirst")
+    spec.setdefault("restartPolicy", "Always")
     spec.setdefault("schedulerName", "default-scheduler")
     spec.setdefault("securityContext", {})
-    if name := spec.get("serviceAccountName") or spec.get("serviceAccount"):
-        spec["serviceAccountName"] = spec["serviceAccount"] = name
-    for container in (*(spec.get("containers") or []), *(spec.get("initContainers") or [])):
-        _container(container)
-    for volume in spec.get("volumes") or []:
+    spec.setdefault("terminationGracePeriodSeconds", 30)
+    _service_account_names(spec)
+    for volume in spec.get("volumes", ()):
         _volume(volume)
+    for container in containers_of(spec):
+        _container(container)
+
+
+def containers_of(spec: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    """Init, normal and ephemeral containers of a pod spec."""
+    for group in ("initContainers", "containers", "ephemeralContainers"):
+        yield from spec.get(group) or ()
+
+
+def _service_account_names(spec: dict[str, Any]) -> None:
+    """``serviceAccount`` is the old name of ``serviceAccountName``; both are always written."""
+    if name := spec.get("serviceAccountName") or spec.get("serviceAccount"):
+        if spec.get("serviceAccount") != name:
+            spec["serviceAccount"] = name
+        spec.setdefault("serviceAccountName", name)
 
 
 def _container(container: dict[str, Any]) -> None:
-    image = str(container.get("image", ""))
-    untagged = "@" not in image and ":" not in image.rsplit("/", 1)[-1]
-    latest = untagged or image.endswith(":latest")
-    container.setdefault("imagePullPolicy", "Always" if latest else "IfNotPresent")
+    container.setdefault("imagePullPolicy", _pull_policy(container.get("image", "")))
     container.setdefault("terminationMessagePath", "/dev/termination-log")
     container.setdefault("terminationMessagePolicy", "File")
-    container.setdefault("resources", {})
-    for port in container.get("ports") or []:
+    for port in container.get("ports", ()):
         port.setdefault("protocol", "TCP")
-    for name in _PROBES:
-        if probe := container.get(name):
-            _probe(probe)
-    for entry in container.get("env") or []:
-        reference = (entry.get("valueFrom") or {}).get("fieldRef")
-        if reference:
-            reference.setdefault("apiVersion", "v1")
+    for variable in container.get("env", ()):
+        _field_reference(variable.get("valueFrom"))
+    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
+        if name in container:
+            _probe(container[name])
+    for handler in container.get("lifecycle", {}).values():
+        if isinstance(handler, dict):
+            _http_get(handler)
+
+
+def _pull_policy(image: str) -> str:
+    if "@" in image:
+        return "IfNotPresent"
+    _, colon, tag = image.rpartition("/")[2].partition(":")
+    return "Always" if not colon or tag == "latest" else "IfNotPresent"
+
+
+def _field_reference(source: dict[str, Any] | None) -> None:
+    if source and "fieldRef" in source:
+        source["fieldRef"].setdefault("apiVersion", "v1")
 
 
 def _probe(probe: dict[str, Any]) -> None:
-    for key, value in (("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)):
-        probe.setdefault(key, value)
-    if get := probe.get("httpGet"):
-        get.setdefault("path", "/")
-        get.setdefault("scheme", "HTTP")
+    probe.setdefault("timeoutSeconds", 1)
+    probe.setdefault("periodSeconds", 10)
+    probe.setdefault("successThreshold", 1)
+    probe.setdefault("failureThreshold", 3)
+    _http_get(probe)
+    if "grpc" in probe:
+        probe["grpc"].setdefault("service", "")
+
+
+def _http_get(handler: dict[str, Any]) -> None:
+    if "httpGet" in handler:
+        handler["httpGet"].setdefault("path", "/")
+        handler["httpGet"].setdefault("scheme", "HTTP")
 
 
 def _volume(volume: dict[str, Any]) -> None:
-    for kind in ("configMap", "secret", "projected", "downwardAPI"):
-        if kind in volume:
-            volume[kind].setdefault("defaultMode", 420)
+    if len(volume) == 1:
+        volume["emptyDir"] = {}
+    for source in ("configMap", "secret", "projected", "downwardAPI"):
+        if source in volume:
+            volume[source].setdefault("defaultMode", _FILE_MODE)
     if "hostPath" in volume:
         volume["hostPath"].setdefault("type", "")
+    for item in volume.get("downwardAPI", {}).get("items", ()):
+        _field_reference(item)
+    for source in volume.get("projected", {}).get("sources", ()):
+        _projection(source)
 
 
-def _deployment(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
+def _projection(source: dict[str, Any]) -> None:
+    if "serviceAccountToken" in source:
+        source["serviceAccountToken"].setdefault("expirationSeconds", 3600)
+    for item in source.get("downwardAPI", {}).get("items", ()):
+        _field_reference(item)
+
+
+def _pod(pod: Object) -> None:
+    spec = pod["spec"]
+    spec.setdefault("enableServiceLinks", True)
+    pod_spec_defaults(spec)
+    for container in containers_of(spec):
+        _requests_from_limits(container["resources"])
+        if spec.get("hostNetwork"):
+            for port in container.get("ports", ()):
+                port.setdefault("hostPort", port.get("containerPort", 0))
+
+
+def _requests_from_limits(resources: dict[str, Any]) -> None:
+    missing = {
+        name: limit for name, limit in resources.get("limits", {}).items() if name not in resources.get("requests", {})
+    }
+    if missing:
+        resources["requests"] = {**resources.get("requests", {}), **missing}
+
+
+def _deployment(deployment: Object) -> None:
+    spec = deployment["spec"]
     spec.setdefault("replicas", 1)
     spec.setdefault("revisionHistoryLimit", 10)
     spec.setdefault("progressDeadlineSeconds", 600)
-    strategy = spec.setdefault("strategy", {})
-    if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
+    strategy = spec["strategy"]
+    strategy.setdefault("type", "RollingUpdate")
+    if strategy["type"] == "RollingUpdate":
         rolling = strategy.setdefault("rollingUpdate", {})
         rolling.setdefault("maxSurge", "25%")
         rolling.setdefault("maxUnavailable", "25%")
-    _template(spec)
-    obj.setdefault("status", {})
+    pod_spec_defaults(spec["template"]["spec"])
 
 
-def _replica_set(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    spec.setdefault("replicas", 1)
-    _template(spec)
-    obj.setdefault("status", {"replicas": 0})
+def _replica_set(replica_set: Object) -> None:
+    replica_set["spec"].setdefault("replicas", 1)
+    pod_spec_defaults(replica_set["spec"]["template"]["spec"])
 
 
-def _template(spec: dict[str, Any]) -> None:
-    template = spec.setdefault("template", {})
-    template.setdefault("metadata", {})
-    _pod_spec(template.setdefault("spec", {}))
-
-
-def _service(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    kind = spec.setdefault("type", "ClusterIP")
+def _service(service: Object) -> None:
+    spec = service["spec"]
+    spec.setdefault("type", "ClusterIP")
     spec.setdefault("sessionAffinity", "None")
-    for port in spec.get("ports") or []:
+    if spec["sessionAffinity"] == "ClientIP":
+        config = spec.setdefault("sessionAffinityConfig", {"clientIP": {}})
+        config.setdefault("clientIP", {}).setdefault("timeoutSeconds", 10800)
+    else:
+        spec.pop("sessionAffinityConfig", None)
+    for port in spec.get("ports", ()):
         port.setdefault("protocol", "TCP")
-        port.setdefault("targetPort", port.get("port"))
-    if kind != "ExternalName":
+        if port.get("targetPort") in (None, 0, ""):
+            port["targetPort"] = port.get("port", 0)
+    if spec["type"] != "ExternalName":
         spec.setdefault("internalTrafficPolicy", "Cluster")
-        spec.setdefault("ipFamilies", ["IPv4"])
-        spec.setdefault("ipFamilyPolicy", "SingleStack")
-        if address := spec.get("clusterIP"):
-            spec.setdefault("clusterIPs", [address])
-    obj.setdefault("status", {"loadBalancer": {}})
+    if spec["type"] in ("NodePort", "LoadBalancer"):
+        spec.setdefault("externalTrafficPolicy", "Cluster")
+    if spec["type"] == "LoadBalancer":
+        spec.setdefault("allocateLoadBalancerNodePorts", True)
 
 
-def _secret(obj: Object) -> None:
-    import base64
-
-    obj.setdefault("type", "Opaque")
-    for key, value in (obj.pop("stringData", None) or {}).items():
-        obj.setdefault("data", {})[key] = base64.b64encode(str(value).encode()).decode()
-
-
-def _namespace(obj: Object) -> None:
-    metadata = obj["metadata"]
-    if name := metadata.get("name"):
-        metadata.setdefault("labels", {})["kubernetes.io/metadata.name"] = name
-    obj.setdefault("spec", {}).setdefault("finalizers", ["kubernetes"])
-    obj.setdefault("status", {}).setdefault("phase", "Active")
+def _secret(secret: Object) -> None:
+    secret.setdefault("type", "Opaque")
+    plain = secret.pop("stringData", None)
+    if plain:
+        encoded = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
+        secret["data"] = {**secret.get("data", {}), **encoded}
 
 
-def _budget(obj: Object) -> None:
-    obj.setdefault("spec", {})
-    zero = {"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0}
-    obj.setdefault("status", zero)
+def _namespace(namespace: Object) -> None:
+    metadata = namespace["metadata"]
+    name, labels = metadata.get("name"), metadata.get("labels", {})
+    if name and labels.get("kubernetes.io/metadata.name") != name:
+        metadata["labels"] = {**labels, "kubernetes.io/metadata.name": name}
 
 
-def _network_policy(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    types = ["Ingress"] + (["Egress"] if spec.get("egress") else [])
-    spec.setdefault("policyTypes", types)
-    for rule in (*(spec.get("ingress") or []), *(spec.get("egress") or [])):
-        for port in rule.get("ports") or []:
-            port.setdefault("protocol", "TCP")
-
-
-def _node(obj: Object) -> None:
-    obj.setdefault("spec", {})
-    status = obj.setdefault("status", {})
+def _node(node: Object) -> None:
+    status = node["status"]
     if "capacity" in status:
         status.setdefault("allocatable", dict(status["capacity"]))
 
 
-_DEFAULTERS = {
-    "Pod": _pod,
-    "Deployment": _deployment,
-    "ReplicaSet": _replica_set,
-    "Service": _service,
-    "Secret": _secret,
-    "Namespace": _namespace,
-    "PodDisruptionBudget": _budget,
-    "NetworkPolicy": _network_policy,
-    "Node": _node,
+def _network_policy(policy: Object) -> None:
+    spec = policy["spec"]
+    spec.setdefault("policyTypes", ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"])
+    for rule in (*spec.get("ingress", ()), *spec.get("egress", ())):
+        for port in rule.get("ports", ()):
+            port.setdefault("protocol", "TCP")
+
+
+def _endpoints(endpoints: Object) -> None:
+    for subset in endpoints.get("subsets", ()):
+        for port in subset.get("ports", ()):
+            port.setdefault("protocol", "TCP")
+
+
+def _endpoint_slice(endpoint_slice: Object) -> None:
+    for port in endpoint_slice.get("ports") or ():
+        port.setdefault("name", "")
+        port.setdefault("protocol", "TCP")
+
+
+def _priority_class(priority_class: Object) -> None:
+    priority_class.setdefault("preemptionPolicy", "PreemptLowerPriority")
+
+
+def _role_binding(binding: Object) -> None:
+    if not binding["roleRef"].get("apiGroup"):
+        binding["roleRef"]["apiGroup"] = _RBAC
+    for subject in binding.get("subjects", ()):
+        if subject.get("kind") in ("User", "Group"):
+            subject.setdefault("apiGroup", _RBAC)
+
+
+_BY_RESOURCE: dict[str, Callable[[Object], None]] = {
+    PODS.group_resource: _pod,
+    DEPLOYMENTS.group_resource: _deployment,
+    REPLICA_SETS.group_resource: _replica_set,
+    SERVICES.group_resource: _service,
+    SECRETS.group_resource: _secret,
+    NAMESPACES.group_resource: _namespace,
+    NODES.group_resource: _node,
+    NETWORK_POLICIES.group_resource: _network_policy,
+    ENDPOINTS.group_resource: _endpoints,
+    ENDPOINT_SLICES.group_resource: _endpoint_slice,
+    PRIORITY_CLASSES.group_resource: _priority_class,
+    ROLE_BINDINGS.group_resource: _role_binding,
+    CLUSTER_ROLE_BINDINGS.group_resource: _role_binding,
 }

@@ -1,7 +1,8 @@
-"""Sets of fields, as managedFields write them (fieldsV1): who owns which part of an object.
+"""Sets of field paths in the shape of managedFields (FieldsV1), and how an object yields them.
 
-``f:NAME`` is a field, ``k:{...}`` an item of a map list by its keys, ``v:VALUE`` an item of a set, ``.`` the item.
-Source: Kubernetes, "Server-Side Apply".
+A set is a nested dict. A key is ``f:NAME`` for a field, ``k:{...}`` for an entry of an associative list, ``v:...``
+for a value of a set, or ``.`` for the place itself. An empty dict is a member; a dict with children is one only if
+it has ``.``. Sets are never changed in place. (structured-merge-diff, "fieldpath.Set".)
 """
 
 from __future__ import annotations
@@ -9,131 +10,137 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from cluster.embedded.apiserver.schema import Field, TypeSchema, field, inner, item_key
+from cluster.embedded.apiserver.schema import ANY, Type, schema
 
 FieldSet = dict[str, Any]
-Path = tuple[str, ...]
-_IGNORED = ("apiVersion", "kind")
-_IGNORED_METADATA = frozenset(
-    {
-        "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "managedFields",
-        "deletionTimestamp", "deletionGracePeriodSeconds", "generateName",
-    }
-)  # fmt: skip
+
+_MEMBER: FieldSet = {}
+MISSING: Any = object()
 
 
-def of_object(obj: dict[str, Any], schema: TypeSchema) -> FieldSet:
-    """The fields that an object sets, without those that nobody owns."""
-    content = {key: value for key, value in obj.items() if key not in _IGNORED}
-    if "metadata" in content:
-        content["metadata"] = {k: v for k, v in content["metadata"].items() if k not in _IGNORED_METADATA}
-        if not content["metadata"]:
-            del content["metadata"]
-    return _of_map(content, schema)
+def union(left: FieldSet, right: FieldSet) -> FieldSet:
+    """Paths of either set."""
+    if not right or left is right:
+        return left
+    if not left:
+        return right
+    result = dict(left)
+    for key, theirs in right.items():
+        ours = result.get(key)
+        result[key] = theirs if ours is None else _joined(ours, theirs)
+    return result
 
 
-def _of_map(value: dict[str, Any], schema: TypeSchema) -> FieldSet:
-    return {f"f:{key}": _of_field(item, field(schema, key)) for key, item in sorted(value.items())}
+def _joined(ours: FieldSet, theirs: FieldSet) -> FieldSet:
+    """The union of two nodes; a leaf and an inner node make an inner node that is a member."""
+    if not ours:
+        return theirs if not theirs or "." in theirs else {".": {}, **theirs}
+    if not theirs:
+        return ours if "." in ours else {".": {}, **ours}
+    return union(ours, theirs)
 
 
-def _of_field(value: Any, described: Field) -> FieldSet:
-    kind = described["k"]
-    if kind == "o" and isinstance(value, dict) and value:
-        return _of_map(value, inner(described))
-    if kind == "m" and isinstance(value, dict):
-        return {f"f:{key}": {} for key in sorted(value)}
-    if kind == "l" and isinstance(value, list):
-        return _of_list(value, described)
+def difference(left: FieldSet, right: FieldSet) -> FieldSet:
+    """Paths of the left set that are not in the right one."""
+    if not right:
+        return left
+    result: FieldSet = {}
+    for key, ours in left.items():
+        theirs = right.get(key)
+        if theirs is None:
+            result[key] = ours
+        elif (rest := _without(ours, theirs)) is not None:
+            result[key] = rest
+    return result
+
+
+def _without(ours: FieldSet, theirs: FieldSet) -> FieldSet | None:
+    """What is left of a node, None when nothing is."""
+    member = is_member(ours) and not is_member(theirs)
+    children = difference(_children(ours), _children(theirs))
+    if not children:
+        return {} if member else None
+    return {".": {}, **children} if member else children
+
+
+def intersection(left: FieldSet, right: FieldSet) -> FieldSet:
+    """Paths of both sets."""
+    result: FieldSet = {}
+    for key, ours in left.items():
+        theirs = right.get(key)
+        if theirs is None or key == ".":
+            continue
+        member = is_member(ours) and is_member(theirs)
+        children = intersection(ours, theirs)
+        if children:
+            result[key] = {".": {}, **children} if member else children
+        elif member:
+            result[key] = {}
+    return result
+
+
+def is_member(node: FieldSet) -> bool:
+    """Whether the place of a node itself is in the set."""
+    return not node or "." in node
+
+
+def _children(node: FieldSet) -> FieldSet:
+    return {key: child for key, child in node.items() if key != "."} if "." in node else node
+
+
+def paths(fields: FieldSet, prefix: str = "") -> list[str]:
+    """The members as texts, such as ``.spec.containers[name="a"].image``."""
+    result = []
+    for key in sorted(fields):
+        if key == ".":
+            continue
+        path = prefix + _element(key)
+        if is_member(fields[key]):
+            result.append(path)
+        result.extend(paths(fields[key], path))
+    return result
+
+
+def _element(key: str) -> str:
+    kind, _, text = key.partition(":")
+    if kind == "f":
+        return f".{text}"
+    if kind == "k":
+        pairs = json.loads(text).items()
+        return "[" + ",".join(f"{name}={json.dumps(value)}" for name, value in sorted(pairs)) + "]"
+    return f"[={text}]"
+
+
+def entry_key(type_: Type, item: Any) -> str:
+    """The key of an entry of an associative list or a set."""
+    if not type_.keys:
+        return "v:" + json.dumps(item, separators=(",", ":"))
+    defaults = schema().key_defaults
+    values = {name: item.get(name, defaults.get(name)) for name in type_.keys} if isinstance(item, dict) else {}
+    present = {name: value for name, value in sorted(values.items()) if value is not None}
+    return "k:" + json.dumps(present, separators=(",", ":"))
+
+
+def field_set(type_: Type, value: Any) -> FieldSet:
+    """The paths that a configuration states: its leaves, the entries of its lists, the keys of its maps."""
+    if value.__class__ is dict and not type_.atomic and type_.kind in ("struct", "map"):
+        return {f"f:{key}": _stated(type_, key, item) for key, item in value.items() if _states(type_, key, item)}
+    if value.__class__ is list and type_.associative:
+        element = type_.element or ANY
+        return {entry_key(type_, item): _entry(field_set(element, item)) for item in value}
     return {}
 
 
-def _of_list(value: list[Any], described: Field) -> FieldSet:
-    if described["t"] == "set":
-        return {"v:" + json.dumps(item): {} for item in value}
-    if described["t"] == "map":
-        keys, within = described.get("keys") or [], inner(described)
-        return {
-            "k:" + json.dumps(dict(zip(keys, item_key(item, keys), strict=True)), separators=(",", ":")): {
-                ".": {}, **_of_map(item, within),
-            }
-            for item in value
-        }  # fmt: skip
-    return {}
+def _stated(type_: Type, key: str, item: Any) -> FieldSet:
+    child = type_.child(key)
+    fields = field_set(child, item)
+    return _entry(fields) if type_.kind == "map" and fields else fields
 
 
-def leaves(fields: FieldSet, prefix: Path = ()) -> set[Path]:
-    """All paths that end somewhere, with ``.`` for list items themselves."""
-    found: set[Path] = set()
-    for name, below in fields.items():
-        path = (*prefix, name)
-        found |= leaves(below, path) if below else {path}
-    return found
+def _states(type_: Type, key: str, item: Any) -> bool:
+    """An empty associative list states nothing."""
+    return not (item == [] and type_.child(key).associative)
 
 
-def from_leaves(paths: set[Path]) -> FieldSet:
-    """The field set of some paths."""
-    root: FieldSet = {}
-    for path in sorted(paths):
-        node = root
-        for name in path:
-            node = node.setdefault(name, {})
-    return root
-
-
-def get(obj: Any, path: Path, schema: TypeSchema) -> Any:
-    """The value at a path, or `ABSENT`."""
-    node, described = obj, {"k": "o"}
-    current = schema
-    for name in path:
-        if name == ".":
-            return True
-        if name.startswith("f:"):
-            key = name[2:]
-            if not isinstance(node, dict) or key not in node:
-                return ABSENT
-            node, described = node[key], dict(field(current, key))
-            current = inner(described) if described["k"] in ("o", "l") else {}
-        else:
-            node = _item(node, name, described)
-            if node is ABSENT:
-                return ABSENT
-    return node
-
-
-def remove(obj: Any, path: Path, schema: TypeSchema, described: Field | None = None) -> None:
-    """Take what is at a path out of an object, in place; what becomes empty above a list item stays."""
-    if not path or not isinstance(obj, dict | list):
-        return
-    name, rest = path[0], path[1:]
-    if name.startswith("f:") and isinstance(obj, dict):
-        key = name[2:]
-        if key not in obj:
-            return
-        if not rest:
-            del obj[key]
-            return
-        below = field(schema, key)
-        remove(obj[key], rest, inner(below) if below["k"] in ("o", "l") else {}, below)
-        if obj[key] in ({}, []):
-            del obj[key]
-    elif isinstance(obj, list) and described is not None:
-        item = _item(obj, name, described)
-        if item is ABSENT:
-            return
-        if rest in ((), (".",)):
-            obj.remove(item)
-        else:
-            remove(item, rest, schema, None)
-
-
-ABSENT = object()
-
-
-def _item(node: Any, name: str, described: Field) -> Any:
-    if not isinstance(node, list):
-        return ABSENT
-    wanted = json.loads(name[2:])
-    if name.startswith("v:"):
-        return wanted if wanted in node else ABSENT
-    keys = list(wanted)
-    return next((item for item in node if item_key(item, keys) == tuple(wanted.values())), ABSENT)
+def _entry(fields: FieldSet) -> FieldSet:
+    return {".": {}, **fields} if fields else fields

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from cluster.embedded.apiserver import discovery, exec, openapi, pod_access, scale, subresources
+from cluster.embedded.apiserver import discovery, exec, openapi, pod_access, pod_actions, scale
 from cluster.embedded.apiserver.adapter import Adapter
 from cluster.embedded.apiserver.auth import is_authorized, is_public
 from cluster.embedded.apiserver.negotiation import negotiate
@@ -146,9 +146,9 @@ class ApiServer:
             case "scale":
                 return await scale.handle(request, route, self._adapter)
             case "binding":
-                return await subresources.bind(request, route, self._adapter)
+                return await pod_actions.bind(request, route, self._adapter)
             case "eviction":
-                return await subresources.evict(request, route, self._adapter)
+                return await pod_actions.evict(request, route, self._adapter)
             case "log":
                 return await pod_access.logs(request, route, self._adapter, self._pod_streams, self._open_streams)
             case "exec":

@@ -14,10 +14,16 @@ from cluster.embedded.store import VersionGone
 
 
 class LocalClient:
-    """An `ApiClient` on a Registry."""
+    """An `ApiClient` on a Registry.
 
-    def __init__(self, registry: Registry) -> None:
+    Args:
+        registry: what serves the calls.
+        manager: the field manager that its writes are recorded under in managedFields.
+    """
+
+    def __init__(self, registry: Registry, *, manager: str = "kube-controller-manager") -> None:
         self._registry = registry
+        self._manager = manager
 
     async def get(self, resource: Resource, name: str, namespace: str = "") -> Object:
         return self._registry.get(resource, namespace, name)
@@ -25,8 +31,7 @@ class LocalClient:
     async def list(
         self, resource: Resource, namespace: str | None = None, *, labels: str = "", fields: str = ""
     ) -> ObjectList:
-        by_label, by_field = label_selector(labels), field_selector(fields)
-        items = [o for o in self._registry.store.list(resource, namespace) if by_label(o) and by_field(o)]
+        items = self._registry.list(resource, namespace, labels, fields)
         return ObjectList(items, str(self._registry.store.version))
 
     async def watch(
@@ -38,7 +43,7 @@ class LocalClient:
         labels: str = "",
         fields: str = "",
     ) -> AsyncIterator[WatchEvent]:
-        by_label, by_field = label_selector(labels), field_selector(fields)
+        by_label, by_field = label_selector(labels), field_selector(fields, resource)
 
         def selected(obj: Object | None) -> bool:
             return (
@@ -58,12 +63,15 @@ class LocalClient:
             raise status.failure(410, "Expired", f"too old resource version: {gone}") from None
 
     async def create(self, resource: Resource, obj: Object, *, subresource: str = "") -> Object:
+        namespace = obj["metadata"].get("namespace") or ""
         if subresource == "binding":
-            return self._bind(resource, obj)
-        return self._registry.create(resource, obj)
+            return self._registry.bind(namespace, obj)
+        if subresource == "eviction":
+            return self._registry.evict(namespace, obj)
+        return self._registry.create(resource, obj, field_manager=self._manager)
 
     async def update(self, resource: Resource, obj: Object, *, subresource: str = "") -> Object:
-        return self._registry.update(resource, obj, subresource=subresource)
+        return self._registry.update(resource, obj, subresource=subresource, field_manager=self._manager)
 
     async def patch(
         self,
@@ -75,7 +83,16 @@ class LocalClient:
         patch_type: PatchType = "merge",
         subresource: str = "",
     ) -> Object:
-        return self._registry.patch(resource, namespace, name, patch, patch_type=patch_type, subresource=subresource)
+        return self._registry.patch(
+            resource,
+            namespace,
+            name,
+            patch,
+            patch_type=patch_type,
+            subresource=subresource,
+            field_manager=self._manager,
+            force=patch_type == "apply",
+        )
 
     async def delete(
         self,
@@ -94,14 +111,4 @@ class LocalClient:
             grace_period_seconds=grace_period_seconds,
             propagation=propagation,
             uid=uid,
-        )
-
-    def _bind(self, resource: Resource, binding: Object) -> Object:
-        metadata = binding["metadata"]
-        return self._registry.patch(
-            resource,
-            metadata["namespace"],
-            metadata["name"],
-            {"spec": {"nodeName": binding["target"]["name"]}},
-            patch_type="merge",
         )

@@ -1,49 +1,94 @@
-"""Generic storage behind every resource: what happens to an object between a request and the store."""
+"""Generic storage behind every resource: what happens to an object between a request and the store.
+
+A write is decoded by schema, gets defaults and managedFields, passes admission, life-cycle rules and validation.
+"""
 
 from __future__ import annotations
 
-import copy
-import random
-import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import jsonpatch
+from cluster.embedded.apiserver import deletion, lifecycle, status, subresources
+from cluster.embedded.apiserver.admission import admit
+from cluster.embedded.apiserver.applying import applied_object, fill_changed
+from cluster.embedded.apiserver.decoding import DecodeError, Decoder
+from cluster.embedded.apiserver.defaulting import apply_defaults
+from cluster.embedded.apiserver.lifecycle import now
+from cluster.embedded.apiserver.managed_fields import (
+    Manager,
+    blank_part,
+    entries_for_update,
+    same,
+    set_entries,
+    track_update,
+    tracked_part,
+)
+from cluster.embedded.apiserver.names import generate
+from cluster.embedded.apiserver.options import (
+    check_field_validation,
+    check_manager,
+    strict_problem,
+    unknown_warnings,
+)
+from cluster.embedded.apiserver.patching import check_name, patched, unusable
+from cluster.embedded.apiserver.schema import type_of
+from cluster.embedded.apiserver.selectors import field_selector, label_selector
+from cluster.embedded.apiserver.service_accounts import admit_account
+from cluster.embedded.apiserver.services import ServiceAllocator
+from cluster.embedded.apiserver.validation import validate, validate_update
+from cluster.embedded.resources import PODS, SERVICES, Object, Resource
+from cluster.embedded.store import AlreadyExists, NotFound, Store
 
-from cluster.embedded.apiserver import schema, server_side_apply, status, validation
-from cluster.embedded.apiserver.defaulting import default
-from cluster.embedded.apiserver.strategic_merge import PatchError, strategic_merge
-from cluster.embedded.resources import NAMESPACES, PODS, SERVICES, Object, Resource
-from cluster.embedded.store import AlreadyExists, NotFound, Store, VersionConflict
+__all__ = ["Registry", "now"]
 
-_NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-_SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
-_WAITING_DELETION = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
+Warnings = list[str] | None
+"""Receives what a server sends as Warning headers."""
 
-
-def now() -> str:
-    """The wall-clock time as the API writes it: RFC 3339, whole seconds, UTC."""
-    return _stamp(datetime.now(UTC))
+Objects = list[Object]
 
 
 class Registry:
     """Create, read, update and delete with Kubernetes' life-cycle rules. Every method raises ApiError.
 
+    Objects that it returns are shared with the store: never change one. A ``warnings`` list, where one is given,
+    receives the texts that a server sends as Warning headers.
+
     Args:
-        service_addresses: gives the next free ClusterIP.
+        store: where objects live.
+        service_addresses: gives the next free ClusterIP; without it Services get none.
+        service_accounts: whether pods need a ServiceAccount and get its credentials as a volume.
     """
 
-    def __init__(self, store: Store, *, service_addresses: Callable[[], str] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        service_addresses: Callable[[], str] | None = None,
+        service_accounts: bool = False,
+    ) -> None:
         self.store = store
-        self._service_addresses = service_addresses
+        self._service_accounts = service_accounts
+        self._services = ServiceAllocator(store, service_addresses)
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object:
-        """One object."""
+        """The stored object."""
         try:
             return self.store.get(resource, namespace, name)
         except NotFound:
             raise status.not_found(resource, name) from None
+
+    def exists(self, resource: Resource, namespace: str, name: str) -> bool:
+        """Whether a PUT or an apply would update (200) rather than create (201)."""
+        try:
+            self.store.get(resource, namespace, name)
+        except NotFound:
+            return False
+        return True
+
+    def list(self, resource: Resource, namespace: str | None = None, labels: str = "", fields: str = "") -> Objects:
+        """The objects that both selectors match, in all namespaces when ``namespace`` is None."""
+        by_label, by_field = label_selector(labels), field_selector(fields, resource)
+        return [obj for obj in self.store.list(resource, namespace) if by_label(obj) and by_field(obj)]
 
     def create(
         self,
@@ -53,18 +98,16 @@ class Registry:
         field_manager: str = "",
         dry_run: bool = False,
         field_validation: str = "",
+        warnings: Warnings = None,
     ) -> Object:
-        """Store a new object with its defaults."""
-        new = self._decode(resource, obj, field_validation)
-        metadata = new["metadata"]
-        if metadata.get("resourceVersion"):
-            raise status.failure(500, "", "resourceVersion should not be set on objects to be created")
-        if not metadata.get("name") and metadata.get("generateName"):
-            metadata["name"] = metadata["generateName"] + "".join(random.choices(_NAME_LETTERS, k=5))  # noqa: S311
-        metadata.pop("managedFields", None)
-        if field_manager:
-            self._track(None, new, field_manager, "")
-        return self._store_new(resource, new, dry_run=dry_run)
+        """Store a new object; its namespace is the one in its metadata."""
+        check_field_validation("CreateOptions", field_validation)
+        new = self._decoded(resource, obj, field_validation, warnings)
+        apply_defaults(resource, new)
+        manager = Manager(field_manager or "unknown", "Update", resource.api_version)
+        before, after = blank_part(resource), tracked_part(resource, new, "")
+        set_entries(new, track_update(type_of(resource), before, after, [], manager, now()))
+        return self._insert(resource, new, dry_run)
 
     def update(
         self,
@@ -75,18 +118,27 @@ class Registry:
         field_manager: str = "",
         dry_run: bool = False,
         field_validation: str = "",
+        warnings: Warnings = None,
     ) -> Object:
-        """Replace an object, or its status; conditional when it carries a resourceVersion."""
-        new = self._decode(resource, obj, field_validation)
-        metadata = new["metadata"]
-        old = self.get(resource, metadata.get("namespace") or "", metadata.get("name", ""))
-        expected = metadata.get("resourceVersion")
-        if expected and expected != old["metadata"]["resourceVersion"]:
-            raise status.conflict(resource, metadata["name"])
-        if subresource == "status":
-            new = {**copy.deepcopy(old), "status": new.get("status", {})}
-        new["metadata"].pop("managedFields", None)
-        return self._replace(resource, old, new, subresource, field_manager, dry_run=dry_run)
+        """Replace an object, or its part behind a subresource (status, scale, finalize)."""
+        check_field_validation("UpdateOptions", field_validation)
+        metadata = obj.get("metadata") or {}
+        namespace, name = metadata.get("namespace") or "", metadata.get("name") or ""
+        manager = Manager(field_manager or "unknown", "Update", resource.api_version, subresource)
+        if subresource == "scale":
+            return subresources.update_scale(self, resource, obj, field_manager, dry_run)
+        if not self.exists(resource, namespace, name) and not subresource and lifecycle.may_create_by_update(resource):
+            return self.create(
+                resource,
+                obj,
+                field_manager=field_manager,
+                dry_run=dry_run,
+                field_validation=field_validation,
+                warnings=warnings,
+            )
+        old = self.get(resource, namespace, name)
+        new = self._decoded(resource, obj, field_validation, warnings)
+        return self._replace(resource, old, new, manager, dry_run)
 
     def patch(
         self,
@@ -98,25 +150,32 @@ class Registry:
         patch_type: str,
         subresource: str = "",
         field_manager: str = "",
+        force: bool = False,
         dry_run: bool = False,
         field_validation: str = "",
-        force: bool = False,
+        warnings: Warnings = None,
     ) -> Object:
-        """Change an object by a patch: json, merge, strategic, or apply (which creates what is not there)."""
+        """Change part of an object; ``patch_type`` is json, merge, strategic, or apply, which may create."""
+        check_field_validation("PatchOptions", field_validation)
+        check_manager(field_manager, patch_type, force=force)
         if patch_type == "apply":
-            return self._apply(resource, namespace, name, patch, field_manager, force=force, dry_run=dry_run)
+            manager = Manager(field_manager, "Apply", resource.api_version, subresource)
+            return self._apply(resource, namespace, name, patch, manager, force=force, dry_run=dry_run)
         old = self.get(resource, namespace, name)
-        new = self._decode(resource, _patched(resource, old, patch, patch_type), field_validation)
-        if new["metadata"].get("name") != name:
-            raise status.failure(
-                400, "BadRequest", f"the name of the object ({new['metadata'].get('name')}) does not match"
-            )
-        if new["metadata"].get("resourceVersion") != old["metadata"]["resourceVersion"]:
-            raise status.conflict(resource, name)
-        if subresource == "status":
-            new = {**copy.deepcopy(old), "status": new.get("status", {})}
-        new["metadata"].pop("managedFields", None)
-        return self._replace(resource, old, new, subresource, field_manager, dry_run=dry_run)
+        if subresource == "scale":
+            return subresources.patch_scale(self, resource, old, patch, patch_type, field_manager, dry_run)
+        changed = patched(resource, old, patch, patch_type)
+        check_name(changed, name)
+        decoder = Decoder()
+        try:
+            new = decoder.decode(type_of(resource), changed, old)
+        except DecodeError as error:
+            raise unusable(changed, patch, patch_type, str(error)) from None
+        if decoder.unknown and field_validation == "Strict":
+            raise unusable(changed, patch, patch_type, strict_problem(decoder.unknown))
+        unknown_warnings(decoder.unknown, field_validation, warnings)
+        manager = Manager(field_manager or "unknown", "Update", resource.api_version, subresource)
+        return self._replace(resource, old, new, manager, dry_run)
 
     def delete(
         self,
@@ -127,94 +186,77 @@ class Registry:
         grace_period_seconds: int | None = None,
         propagation: str | None = None,
         uid: str = "",
+        resource_version: str = "",
+        dry_run: bool = False,
     ) -> Object:
-        """Delete an object: at once, or by marking it when a grace period or finalizers have to be waited for."""
-        old = self.get(resource, namespace, name)
-        if uid and old["metadata"]["uid"] != uid:
-            raise status.conflict(resource, name)
-        finalizers = list(old["metadata"].get("finalizers") or [])
-        waiting = _WAITING_DELETION.get(propagation or "")
-        if waiting and waiting not in finalizers:
-            finalizers.append(waiting)
-        grace = _grace_seconds(resource, old, grace_period_seconds)
-        held = resource is NAMESPACES and old.get("spec", {}).get("finalizers")
-        if grace == 0 and not finalizers and not held:
-            return self.store.delete(resource, namespace, name)
-        new = copy.deepcopy(old)
-        metadata = new["metadata"]
-        if finalizers:
-            metadata["finalizers"] = finalizers
-        before = metadata.get("deletionGracePeriodSeconds")
-        if before is None or grace < before:  # a grace period can be shortened, never lengthened
-            metadata["deletionTimestamp"] = _stamp(datetime.now(UTC) + timedelta(seconds=grace))
-            metadata["deletionGracePeriodSeconds"] = grace
-            if "generation" in metadata:
-                metadata["generation"] += 1
-        if resource is NAMESPACES:
-            new["status"] = {**new.get("status", {}), "phase": "Terminating"}
-        return old if new == old else self.store.update(resource, new)
+        """Delete an object, or begin to; returns what the API answers: the object, or a Status of success."""
+        deletion.check_propagation(propagation)
+        obj = self.get(resource, namespace, name)
+        deletion.check_preconditions(resource, obj, uid, resource_version)
+        plan = deletion.plan(resource, obj, grace_period_seconds, propagation)
+        if dry_run:
+            return self._answer(resource, plan.marked or obj, removed=plan.remove)
+        if plan.marked is not None:
+            obj = self.store.update(resource, plan.marked)
+        if plan.remove:
+            obj = self.store.delete(resource, namespace, name)
+        return self._answer(resource, obj, removed=plan.remove)
 
-    def _apply(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        applied: Object,
-        manager: str,
-        *,
-        force: bool,
-        dry_run: bool,
-    ) -> Object:
-        applied = copy.deepcopy(applied)
-        applied.setdefault("metadata", {}).setdefault("name", name)
-        if resource.namespaced:
-            applied["metadata"].setdefault("namespace", namespace)
-        applied["metadata"].pop("managedFields", None)
-        if unknown := validation.unknown_fields(applied):
-            kind = f"{resource.api_version}, Kind={resource.kind}"
-            message = (
-                f"failed to create typed patch object ({namespace}/{name}; {kind}): .{unknown[0]}: "
-                "field not declared in schema"
-            )
-            raise status.failure(500, "", message)
-        applied = schema.normalise(applied, schema.of_object(applied))
-        try:
-            live = self.store.get(resource, namespace, name)
-        except NotFound:
-            live = None
-        try:
-            merged = server_side_apply.apply(
-                live, applied, schema.of_object(applied), manager=manager, force=force, time=now()
-            )
-        except server_side_apply.ApplyConflict as error:
-            raise status.apply_conflict(error) from None
-        new = self._decode(resource, merged, "")
-        if live is None:
-            return self._store_new(resource, new, dry_run=dry_run)
-        return self._replace(resource, live, new, "", "", dry_run=dry_run)
+    def get_scale(self, resource: Resource, namespace: str, name: str) -> Object:
+        """The Scale of a Deployment or ReplicaSet."""
+        return subresources.scale_of(resource, self.get(resource, namespace, name))
 
-    def _decode(self, resource: Resource, obj: Object, field_validation: str) -> Object:
-        """A copy of an object as the API reads it: its kind set, quantities as strings, defaults filled in."""
-        typed = {**obj, "apiVersion": resource.api_version, "kind": resource.kind}
-        if field_validation == "Strict" and (unknown := validation.unknown_fields(typed)):
-            causes = ", ".join(f'unknown field "{path}"' for path in unknown)
-            raise status.failure(400, "BadRequest", f"strict decoding error: {causes}")
-        new: Object = copy.deepcopy(schema.normalise(typed, schema.of_object(typed)))
-        new.setdefault("metadata", {})
-        default(new)
+    def bind(self, namespace: str, binding: Object, *, dry_run: bool = False) -> Object:
+        """Put a pod on a node (``pods/binding``); returns a Status of success."""
+        return subresources.bind(self, namespace, binding, dry_run=dry_run)
+
+    def evict(self, namespace: str, eviction: Object, *, dry_run: bool = False) -> Object:
+        """Delete a pod if its disruption budget allows (``pods/eviction``); 429 when it does not."""
+        return subresources.evict(self, namespace, eviction, dry_run=dry_run)
+
+    def write(self, resource: Resource, old: Object, new: Object, *, dry_run: bool = False) -> Object:
+        """Store a prepared successor of an object; a write that changes nothing is none."""
+        if same(old, new):
+            return old
+        if dry_run:
+            return new
+        if deletion.goes_with_update(new):
+            metadata = new["metadata"]
+            self.store.delete(resource, metadata.get("namespace") or "", metadata["name"])
+            return new
+        return self.store.update(resource, new)
+
+    def _decoded(self, resource: Resource, obj: Object, field_validation: str, warnings: Warnings) -> Object:
+        kind, version = obj.get("kind") or resource.kind, obj.get("apiVersion") or resource.api_version
+        if (kind, version) != (resource.kind, resource.api_version):
+            raise status.wrong_kind(resource, version, kind)
+        decoder = Decoder()
+        try:
+            new: Object = decoder.decode(type_of(resource), obj)
+        except DecodeError as error:
+            raise status.undecodable(resource, str(error)) from None
+        if decoder.unknown and field_validation == "Strict":
+            raise status.undecodable(resource, strict_problem(decoder.unknown))
+        unknown_warnings(decoder.unknown, field_validation, warnings)
+        new["apiVersion"], new["kind"] = resource.api_version, resource.kind
+        new["metadata"] = dict(new.get("metadata", {}))
         return new
 
-    def _store_new(self, resource: Resource, new: Object, *, dry_run: bool) -> Object:
+    def _insert(self, resource: Resource, new: Object, dry_run: bool) -> Object:
         metadata = new["metadata"]
-        validation.check(resource, new)
+        if metadata.pop("resourceVersion", "") and not dry_run:
+            raise status.internal_error("resourceVersion should not be set on objects to be created")
+        if not metadata.get("name") and metadata.get("generateName"):
+            metadata["name"] = generate(metadata["generateName"])
+        admit(self.store, resource, new)
+        if self._service_accounts and resource is PODS:
+            admit_account(self.store, new)
+        lifecycle.prepare_new(resource, new)
+        validate(resource, new)
         if resource is SERVICES:
-            self._allocate(new)
-        for key in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
-            metadata.pop(key, None)
-        metadata["uid"] = str(uuid.uuid4())
-        metadata["creationTimestamp"] = now()
-        if "spec" in new and resource is not NAMESPACES:
-            metadata["generation"] = 1
+            self._services.allocate(new)
+        if self.exists(resource, metadata.get("namespace") or "", metadata["name"]):
+            raise status.already_exists(resource, metadata["name"])
         if dry_run:
             return new
         try:
@@ -222,114 +264,55 @@ class Registry:
         except AlreadyExists:
             raise status.already_exists(resource, metadata["name"]) from None
 
-    def _replace(
-        self, resource: Resource, old: Object, new: Object, subresource: str, manager: str, *, dry_run: bool
+    def _replace(self, resource: Resource, old: Object, new: Object, manager: Manager, dry_run: bool) -> Object:
+        metadata = new["metadata"] = dict(new.get("metadata", {}))
+        new["apiVersion"], new["kind"] = resource.api_version, resource.kind
+        stored = old["metadata"]
+        if metadata.get("resourceVersion") not in (None, "", stored["resourceVersion"]):
+            raise status.conflict(resource, metadata["name"])
+        metadata["resourceVersion"] = stored["resourceVersion"]
+        if manager.subresource != "status":
+            fill_changed(resource, old, new)
+        live = stored.get("managedFields", [])
+        entries = entries_for_update(live, metadata.get("managedFields"), main=not manager.subresource)
+        if entries:
+            before = tracked_part(resource, old, manager.subresource)
+            after = tracked_part(resource, new, manager.subresource)
+            entries = track_update(type_of(resource), before, after, entries, manager, now())
+        return self._finish(resource, old, new, entries, manager.subresource, dry_run)
+
+    def _finish(
+        self, resource: Resource, old: Object, new: Object, entries: Any, subresource: str, dry_run: bool
     ) -> Object:
-        metadata = new["metadata"]
-        if subresource != "status" and "status" in old:
-            new["status"] = old["status"]
-        for key in _SERVER_OWNED:
-            metadata.pop(key, None)
-            if key in old["metadata"]:
-                metadata[key] = old["metadata"][key]
-        if resource is SERVICES and not new["spec"].get("clusterIP"):
-            for key in ("clusterIP", "clusterIPs"):
-                if key in old["spec"]:
-                    new["spec"][key] = old["spec"][key]
-        validation.check(resource, new, old)
-        if "generation" in metadata and new.get("spec") != old.get("spec"):
-            metadata["generation"] += 1
-        if manager:
-            self._track(old, new, manager, subresource)
-        elif "managedFields" not in metadata and "managedFields" in old["metadata"]:
-            metadata["managedFields"] = old["metadata"]["managedFields"]
-        metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
-        if _same(old, new):
-            return old
-        if dry_run:
-            return new
-        if _released(resource, new):
-            return self.store.delete(resource, metadata.get("namespace") or "", metadata["name"])
-        try:
-            return self.store.update(resource, new)
-        except VersionConflict:
-            raise status.conflict(resource, metadata["name"]) from None
+        lifecycle.prepare_update(resource, old, new, subresource)
+        set_entries(new, entries)
+        if resource is SERVICES and new["spec"] is not old["spec"]:
+            self._services.allocate(new, old)
+        if not same(old, new):
+            validate_update(resource, old, new, subresource)
+        return self.write(resource, old, new, dry_run=dry_run)
 
-    def _track(self, old: Object | None, new: Object, manager: str, subresource: str) -> None:
-        server_side_apply.track_update(
-            old, new, schema.of_object(new), manager=manager, time=now(), subresource=subresource
-        )
+    def _apply(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        config: Any,
+        manager: Manager,
+        *,
+        force: bool,
+        dry_run: bool,
+    ) -> Object:
+        old = self.store.get(resource, namespace, name) if self.exists(resource, namespace, name) else None
+        new, entries = applied_object(resource, old, namespace, name, config, manager, force=force)
+        if old is not None:
+            fill_changed(resource, old, new)
+            return self._finish(resource, old, new, entries, manager.subresource, dry_run)
+        apply_defaults(resource, new)
+        set_entries(new, entries)
+        return self._insert(resource, new, dry_run)
 
-    def _allocate(self, service: Object) -> None:
-        spec = service["spec"]
-        if spec.get("clusterIP") or spec.get("type") == "ExternalName" or self._service_addresses is None:
-            return
-        spec["clusterIP"] = self._service_addresses()
-        spec["clusterIPs"] = [spec["clusterIP"]]
-
-
-def _patched(resource: Resource, old: Object, patch: Any, patch_type: str) -> Object:
-    try:
-        if patch_type == "json":
-            patched: Object = jsonpatch.apply_patch(copy.deepcopy(old), patch)
-            return patched
-        if patch_type == "strategic":
-            merged: Object = strategic_merge(old, patch, schema.of_object(old))
-            return merged
-    except PatchError as error:
-        raise status.failure(500, "", str(error)) from None
-    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException):
-        message = "the server rejected our request due to an error in our request"
-        raise status.failure(422, "Invalid", message, {}) from None
-    merged_by_key: Object = _merge(old, patch)
-    return merged_by_key
-
-
-def _merge(target: Any, patch: Any) -> Any:
-    """JSON merge patch (RFC 7386)."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = _merge(result.get(key), value)
-    return result
-
-
-def _same(old: Object, new: Object) -> bool:
-    """Whether nothing changed but the times of managedFields: such a write makes no event."""
-    if old == new:
-        return True
-
-    def timeless(obj: Object) -> Object:
-        entries = [{**entry, "time": ""} for entry in obj["metadata"].get("managedFields") or []]
-        return {**obj, "metadata": {**obj["metadata"], "managedFields": entries}}
-
-    return timeless(old) == timeless(new)
-
-
-def _released(resource: Resource, obj: Object) -> bool:
-    """Whether an object that is being deleted has nothing left that holds it. Pods wait for their node's word."""
-    metadata = obj["metadata"]
-    if not metadata.get("deletionTimestamp") or metadata.get("finalizers"):
-        return False
-    if resource is NAMESPACES:
-        return not obj.get("spec", {}).get("finalizers")
-    return resource is not PODS or metadata.get("deletionGracePeriodSeconds") == 0
-
-
-def _grace_seconds(resource: Resource, obj: Object, asked: int | None) -> int:
-    """The grace period in force. Pods that are not scheduled or have finished go at once."""
-    if resource is not PODS:
-        return 0
-    spec = obj.get("spec", {})
-    if not spec.get("nodeName") or obj.get("status", {}).get("phase") in ("Succeeded", "Failed"):
-        return 0
-    grace = asked if asked is not None else spec.get("terminationGracePeriodSeconds", 30)
-    return 1 if grace < 0 else int(grace)
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    def _answer(self, resource: Resource, obj: Object, *, removed: bool) -> Object:
+        if removed and not deletion.answers_object(resource):
+            return status.deleted(resource, obj)
+        return obj

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from aiohttp import web
 
+from cluster.embedded.apiserver.gotext import go_quote
 from cluster.embedded.client import ApiError
 
 NO_CACHE = {"Cache-Control": "no-cache, private"}
 
 
-def json_response(body: Any, status: int = 200, *, pretty: bool = False) -> web.Response:
-    """A JSON body."""
+def json_response(body: Any, status: int = 200, *, pretty: bool = False, warnings: Sequence[str] = ()) -> web.Response:
+    """A JSON body, and a Warning header (code 299) for each warning."""
     data = orjson.dumps(body, option=orjson.OPT_INDENT_2 if pretty else None)
-    return web.Response(body=data, status=status, content_type="application/json", headers=NO_CACHE)
+    response = web.Response(body=data, status=status, content_type="application/json", headers=NO_CACHE)
+    for warning in warnings:
+        response.headers.add("Warning", f"299 - {go_quote(warning)}")
+    return response
 
 
 def text_response(text: str, status: int = 200) -> web.Response:

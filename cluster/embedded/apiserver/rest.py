@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from cluster.embedded.apiserver.adapter import CREATE_ON_UPDATE, Adapter, WriteOptions
+from cluster.embedded.apiserver.adapter import Adapter, WriteOptions
 from cluster.embedded.apiserver.bodies import decode_delete_options, decode_object, decode_patch
-from cluster.embedded.apiserver.deletion import DeleteOptions, delete_one
+from cluster.embedded.apiserver.delete_requests import DeleteOptions, delete_one
 from cluster.embedded.apiserver.lists import check_version, list_page
 from cluster.embedded.apiserver.negotiation import Presenter, negotiate
 from cluster.embedded.apiserver.refusals import bad_request, invalid, method_not_allowed
@@ -98,7 +98,7 @@ class Rest:
         _check_namespace(route, metadata)
         options = write_options(request)
         created = self._adapter.create(route.resource, route.namespace, obj, options)
-        return json_response(_presenter(request, route).one(created), 201)
+        return json_response(_presenter(request, route).one(created), 201, warnings=options.warnings)
 
     async def _put(self, request: web.BaseRequest, route: Route) -> web.Response:
         obj = decode_object(await request.read(), content_type(request), route.resource)
@@ -106,11 +106,9 @@ class Rest:
         _check_name(route, metadata)
         _check_namespace(route, metadata)
         options, presenter = write_options(request), _presenter(request, route)
-        if route.resource.group_resource in CREATE_ON_UPDATE and not self._exists(route):
-            created = self._adapter.create(route.resource, route.namespace, obj, options)
-            return json_response(presenter.one(created), 201)
+        existed = self._exists(route)
         updated = self._adapter.update(route.resource, obj, options, subresource=route.subresource)
-        return json_response(presenter.one(updated))
+        return json_response(presenter.one(updated), 200 if existed else 201, warnings=options.warnings)
 
     async def _patch(self, request: web.BaseRequest, route: Route) -> web.Response:
         patch_type, patch = decode_patch(await request.read(), content_type(request))
@@ -127,7 +125,8 @@ class Rest:
             patch_type=patch_type,
             subresource=route.subresource,
         )
-        return json_response(_presenter(request, route).one(patched), 200 if existed else 201)
+        code = 200 if existed else 201
+        return json_response(_presenter(request, route).one(patched), code, warnings=options.warnings)
 
     async def _delete(self, request: web.BaseRequest, route: Route) -> web.Response:
         options = await delete_options(request)

@@ -1,172 +1,228 @@
-"""Server-side apply, and the managedFields that it rests on. Source: Kubernetes, "Server-Side Apply"."""
+"""Server-side apply: a manager states the fields it wants; the server merges, detects conflicts, records ownership.
+
+(Kubernetes documentation, "Server-Side Apply"; the merge is structured-merge-diff's.)
+"""
 
 from __future__ import annotations
 
-import copy
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.embedded.apiserver import field_sets
-from cluster.embedded.apiserver.field_sets import ABSENT, Path
-from cluster.embedded.apiserver.schema import Field, TypeSchema, field, inner, item_key
+from cluster.embedded.apiserver import status
+from cluster.embedded.apiserver.changes import compare
+from cluster.embedded.apiserver.field_sets import (
+    FieldSet,
+    difference,
+    entry_key,
+    field_set,
+    intersection,
+    is_member,
+    paths,
+    union,
+)
+from cluster.embedded.apiserver.managed_fields import Entries, Manager, in_order
+from cluster.embedded.apiserver.schema import ANY, Type
+from cluster.embedded.client import ApiError
 from cluster.embedded.resources import Object
+
+_KUBECTL = "kubectl"
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True, slots=True)
-class Conflict:
-    """A field that another manager owns with another value."""
+class Applied:
+    """The merged object (not yet normalised) and its new managedFields."""
 
-    manager: str
-    path: Path
-
-    @property
-    def text(self) -> str:
-        """The path as the API writes it: ``.spec.replicas``, ``.spec.ports[port=80,protocol="TCP"]``."""
-        return "".join(
-            f".{name[2:]}" if name.startswith("f:") else f"[{_keys(name)}]" for name in self.path if name != "."
-        )
+    object: Object
+    entries: Entries
 
 
-class ApplyConflict(ValueError):
-    """Fields are owned by others; nothing was changed."""
+def apply(
+    type_: Type, live: Object, config: Object, entries: Entries, manager: Manager, *, force: bool, now: str
+) -> Applied:
+    """Merge a configuration into the live object.
 
-    def __init__(self, conflicts: list[Conflict]) -> None:
-        super().__init__(f"{len(conflicts)} conflicts")
-        self.conflicts = conflicts
+    Args:
+        type_: the type of both.
+        live: the tracked part of the live object, ``{}`` for a new one.
+        config: the tracked part of the configuration.
+        entries: managedFields of the live object.
+        manager: who applies.
+        force: take fields from other managers instead of failing.
+        now: RFC 3339 time.
 
-
-def apply(live: Object | None, applied: Object, schema: TypeSchema, *, manager: str, force: bool, time: str) -> Object:
-    """The object after an apply by a manager. Raises ApplyConflict.
-
-    Fields that the manager applied before and leaves out now are removed, unless somebody else owns them too.
+    Raises:
+        ApiError: 409 with a cause for each field that another manager owns.
     """
-    wanted = field_sets.leaves(field_sets.of_object(applied, schema))
-    entries = list((live or {}).get("metadata", {}).get("managedFields") or [])
-    mine = next((e for e in entries if _is_apply(e, manager)), None)
-    others = [e for e in entries if e is not mine and not e.get("subresource")]
-    conflicts = _conflicts(live, applied, wanted, others, schema)
-    if conflicts and not force:
-        raise ApplyConflict(conflicts)
-    result = _merge(copy.deepcopy(live) if live else {}, applied, schema)
-    before = field_sets.leaves(mine["fieldsV1"]) if mine else set()
-    owned_elsewhere = {path for e in others for path in field_sets.leaves(e["fieldsV1"])}
-    still_set = {path[:length] for path in wanted for length in range(1, len(path))}
-    for path in sorted(before - wanted - owned_elsewhere - still_set, key=_items_first):
-        field_sets.remove(result, path, schema)
-    taken = {conflict.path for conflict in conflicts}
-    kept = [_without(e, taken) for e in entries if e is not mine]
-    entry = _entry(manager, "Apply", result.get("apiVersion", ""), wanted, time)
-    if mine is not None and mine["fieldsV1"] == entry["fieldsV1"]:
-        entry["time"] = mine["time"]
-    result["metadata"]["managedFields"] = [entry, *(e for e in kept if e)]
-    return dict(result)
+    stated = field_set(type_, config)
+    before: FieldSet = next((e["fieldsV1"] for e in entries if Manager.of(e) == manager), {})
+    others = [entry for entry in entries if Manager.of(entry) != manager]
+    merged = merge(type_, live, config)
+    if before:
+        keep = stated
+        for entry in others:
+            keep = union(keep, entry["fieldsV1"])
+        merged = _prune(type_, merged, before, keep)
+    changes = compare(type_, live, merged)
+    if not force:
+        contested = changes.set
+        if manager.name == _KUBECTL:
+            contested = difference(contested, _applied_client_side(type_, live))
+        _check_conflicts(others, contested)
+    kept = [_reduced(entry, changes.set, changes.removed) for entry in others]
+    own = next((e for e in entries if Manager.of(e) == manager), {})
+    time = now if changes.set or changes.removed else own.get("time", "")
+    mine = [manager.entry(stated, time)] if stated else []
+    return Applied(merged, in_order([*mine, *(entry for entry in kept if entry["fieldsV1"])]))
 
 
-def track_update(
-    old: Object | None, new: Object, schema: TypeSchema, *, manager: str, time: str, subresource: str
-) -> None:
-    """Make a manager the owner of what its update set or changed, in place."""
-    after = field_sets.leaves(field_sets.of_object(new, schema))
-    changed = {path for path in after if old is None or _value(old, path, schema) != _value(new, path, schema)}
-    entries = list((old or {}).get("metadata", {}).get("managedFields") or [])
+def check_configuration(type_: Type, config: Object, described: str) -> None:
+    """Refuse what the schema does not have. Raises ApiError 500, as a real server does.
 
-    def is_mine(entry: dict[str, Any]) -> bool:
-        return (entry["manager"], entry["operation"], entry.get("subresource", "")) == (manager, "Update", subresource)
-
-    result = []
-    for entry in entries:
-        owned = field_sets.leaves(entry["fieldsV1"])
-        left = owned & after if is_mine(entry) else (owned & after) - changed
-        if is_mine(entry):
-            changed |= left
-        elif left == owned:
-            result.append(entry)
-        elif left:
-            result.append({**entry, "fieldsV1": field_sets.from_leaves(left)})
-    if changed:
-        entry = _entry(manager, "Update", new.get("apiVersion", ""), changed, time)
-        result.append({**entry, **({"subresource": subresource} if subresource else {})})
-    new["metadata"]["managedFields"] = result
+    Args:
+        type_: the type of the configuration.
+        config: the configuration as sent.
+        described: what the message calls it, such as ``system/web; apps/v1, Kind=Deployment``.
+    """
+    for problem in _problems(type_, config, ""):
+        raise status.internal_error(f"failed to create typed patch object ({described}): {problem}")
 
 
-def _conflicts(
-    live: Object | None, applied: Object, wanted: set[Path], others: list[dict[str, Any]], schema: TypeSchema
-) -> list[Conflict]:
-    if live is None:
-        return []
-    return [
-        Conflict(entry["manager"], path)
-        for entry in others
-        for path in sorted(wanted & field_sets.leaves(entry["fieldsV1"]))
-        if _value(live, path, schema) != _value(applied, path, schema)
-    ]
+def _problems(type_: Type, value: Any, path: str) -> Iterator[str]:
+    if type_.kind in ("struct", "map") and isinstance(value, dict):
+        for key, item in value.items():
+            if type_.kind == "struct" and key not in type_.fields:
+                yield f"{path}.{key}: field not declared in schema"
+            elif item is not None:
+                yield from _problems(type_.child(key), item, f"{path}.{key}")
+    elif type_.kind == "list" and isinstance(value, list):
+        yield from _list_problems(type_, value, path)
+    elif (expected := _expected(type_, value)) is not None:
+        yield f"{path}: expected {expected}, got {value!r}"
 
 
-def _merge(live: Any, applied: dict[str, Any], schema: TypeSchema) -> Any:
-    result = live if isinstance(live, dict) else {}
-    for key, value in applied.items():
-        result[key] = _merge_field(result.get(key), value, field(schema, key))
+def _list_problems(type_: Type, value: list[Any], path: str) -> Iterator[str]:
+    seen: FieldSet = {}
+    for index, item in enumerate(value):
+        key = entry_key(type_, item) if type_.associative else str(index)
+        place = paths({key: {}})[0] if type_.associative else f"[{index}]"
+        if key in seen:
+            yield f"{path}: duplicate entries for key {place}"
+        seen[key] = {}
+        yield from _problems(type_.element or ANY, item, path + place)
+
+
+def _expected(type_: Type, value: Any) -> str | None:
+    if type_.kind in ("struct", "map"):
+        return "map"
+    if type_.kind == "list":
+        return "list"
+    if type_.kind in ("string", "time", "bytes"):
+        return None if isinstance(value, str) else "string"
+    if type_.kind in ("int32", "int64", "number"):
+        return None if isinstance(value, int | float) and not isinstance(value, bool) else "numeric (int or float)"
+    if type_.kind == "bool":
+        return None if isinstance(value, bool) else "boolean"
+    return None
+
+
+def merge(type_: Type, live: Any, config: Any) -> Any:
+    """The live value with the configuration merged in; neither is changed."""
+    if type_.atomic or config is None:
+        return config
+    if type_.kind in ("struct", "map") and isinstance(live, dict) and isinstance(config, dict):
+        result = dict(live)
+        for key, item in config.items():
+            result[key] = merge(type_.child(key), live[key], item) if key in live else item
+        return result
+    if type_.associative and isinstance(live, list) and isinstance(config, list):
+        return _merge_list(type_, live, config)
+    return live if live == config and live.__class__ is config.__class__ else config
+
+
+def _merge_list(type_: Type, live: list[Any], config: list[Any]) -> list[Any]:
+    """Shared entries in the order of the configuration, the others where they were."""
+    element = type_.element or ANY
+    ours = {entry_key(type_, item): item for item in live}
+    theirs = {entry_key(type_, item): item for item in config}
+    merged: list[Any] = []
+    pending = list(theirs.items())
+    for key, item in ours.items():
+        if key not in theirs:
+            merged.append(item)
+            continue
+        while pending and pending[0][0] not in ours:
+            merged.append(pending.pop(0)[1])
+        name, change = pending.pop(0)
+        merged.append(merge(element, ours[name], change))
+    return merged + [change for _, change in pending]
+
+
+def _prune(type_: Type, value: Any, before: FieldSet, keep: FieldSet) -> Any:
+    """A value without what the manager stated before and nobody states now."""
+    if type_.associative and isinstance(value, list):
+        return [
+            item if (node := before.get(key := entry_key(type_, item))) is None
+            else _prune(type_.element or ANY, item, node, keep[key])
+            for item in value
+            if not _gone(before.get(entry_key(type_, item)), keep.get(entry_key(type_, item)), named=False)
+        ]  # fmt: skip
+    if not isinstance(value, dict):
+        return value
+    result = dict(value)
+    for key, node in before.items():
+        name = key[2:]
+        if key == "." or name not in result:
+            continue
+        kept = keep.get(key)
+        if _gone(node, kept, named=type_.kind == "struct"):
+            del result[name]
+        elif node and kept is not None:
+            result[name] = _prune(type_.child(name), result[name], node, kept)
     return result
 
 
-def _merge_field(old: Any, new: Any, described: Field) -> Any:
-    kind = described["k"]
-    if isinstance(new, dict) and kind == "o":
-        return _merge(old, new, inner(described))
-    if isinstance(new, dict) and kind == "m" and isinstance(old, dict):
-        return {**old, **new}
-    if isinstance(new, list) and isinstance(old, list) and kind == "l":
-        if described["t"] == "set":
-            return [*old, *(item for item in new if item not in old)]
-        if described["t"] == "map":
-            return _merge_list(old, new, described)
-    return new
+def _gone(node: FieldSet | None, kept: FieldSet | None, *, named: bool) -> bool:
+    return node is not None and kept is None and (named or is_member(node))
 
 
-def _merge_list(old: list[Any], new: list[Any], described: Field) -> list[Any]:
-    keys, within = described.get("keys") or [], inner(described)
-    known = {item_key(item, keys): item for item in old}
-    merged = {item_key(item, keys): _merge(known.get(item_key(item, keys)), item, within) for item in new}
-    return [*merged.values(), *(item for key, item in known.items() if key not in merged)]
+def _reduced(entry: dict[str, Any], changed: FieldSet, removed: FieldSet) -> dict[str, Any]:
+    fields = entry["fieldsV1"]
+    left = difference(difference(fields, changed), removed)
+    return entry if left == fields else {**entry, "fieldsV1": left}
 
 
-def _value(obj: Object, path: Path, schema: TypeSchema) -> Any:
-    found = field_sets.get(obj, path, schema)
-    return None if found is ABSENT else found
+def _applied_client_side(type_: Type, live: Object) -> FieldSet:
+    """What client-side ``kubectl apply`` set before: its server-side form takes that over without conflict."""
+    text = live.get("metadata", {}).get("annotations", {}).get(_LAST_APPLIED, "")
+    try:
+        fields = field_set(type_, json.loads(text))
+    except (ValueError, AttributeError):
+        return {}
+    return union(fields, {"f:metadata": {"f:annotations": {f"f:{_LAST_APPLIED}": {}}}})
 
 
-def _items_first(path: Path) -> tuple[int, bool]:
-    """Short paths first, and a list item itself before its fields: without its keys it could not be found any more."""
-    return len(path), path[-1] != "."
+def _check_conflicts(others: Entries, changed: FieldSet) -> None:
+    conflicts = [
+        (str(Manager.of(entry)), path) for entry in others for path in paths(intersection(entry["fieldsV1"], changed))
+    ]
+    if conflicts:
+        raise _conflict(sorted(conflicts))
 
 
-def _is_apply(entry: dict[str, Any], manager: str) -> bool:
-    return bool(entry["manager"] == manager and entry["operation"] == "Apply" and not entry.get("subresource"))
-
-
-def _without(entry: dict[str, Any], taken: set[Path]) -> dict[str, Any] | None:
-    owned = field_sets.leaves(entry["fieldsV1"])
-    left = owned - taken
-    if left == owned:
-        return entry
-    return {**entry, "fieldsV1": field_sets.from_leaves(left)} if left else None
-
-
-def _entry(manager: str, operation: str, api_version: str, paths: set[Path], time: str) -> dict[str, Any]:
-    return {
-        "manager": manager,
-        "operation": operation,
-        "apiVersion": api_version,
-        "time": time,
-        "fieldsType": "FieldsV1",
-        "fieldsV1": field_sets.from_leaves(paths),
-    }
-
-
-def _keys(name: str) -> str:
-    import json
-
-    content = json.loads(name[2:])
-    if not isinstance(content, dict):
-        return f"={json.dumps(content)}"
-    return ",".join(f"{key}={json.dumps(value)}" for key, value in content.items())
+def _conflict(conflicts: list[tuple[str, str]]) -> ApiError:
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": path}
+        for manager, path in conflicts
+    ]
+    if len(conflicts) == 1:
+        text = f"Apply failed with 1 conflict: conflict with {conflicts[0][0]}: {conflicts[0][1]}"
+    else:
+        lines = []
+        for manager in dict.fromkeys(manager for manager, _ in conflicts):
+            lines.append(f"conflicts with {manager}:")
+            lines.extend(f"- {path}" for owner, path in conflicts if owner == manager)
+        text = f"Apply failed with {len(conflicts)} conflicts: " + "\n".join(lines)
+    return status.failure(409, "Conflict", text, {"causes": causes})

@@ -238,7 +238,8 @@ class Step:
         if revision and annotations_of(self.deployment).get(revisions.REVISION) != revision:
             namespace, name = key_of(self.deployment)
             patch = {"metadata": {"annotations": {revisions.REVISION: revision}}}
-            self.deployment = await self._client.patch(DEPLOYMENTS, name, patch, namespace)
+            # Through the status, as a write of the desired state would count as a new generation.
+            self.deployment = await self._client.patch(DEPLOYMENTS, name, patch, namespace, subresource="status")
 
     async def _set_progressing(self, status: str, reason: str, message: str) -> None:
         new = statuses.condition("Progressing", status, reason, message)

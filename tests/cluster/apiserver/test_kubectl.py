@@ -55,9 +55,10 @@ def pod(cluster: Cluster) -> None:
     body = {
         "metadata": {"name": "web", "namespace": "system"},
         "spec": {"nodeName": "node-1", "containers": [{"name": "main", "image": "i"}]},
-        "status": {"phase": "Running", "podIP": "127.16.128.2"},
     }
-    cluster.call(cluster.registry.create, PODS, body)
+    created = cluster.call(cluster.registry.create, PODS, body)
+    status = {"phase": "Running", "podIP": "127.16.128.2"}
+    cluster.call(lambda: cluster.registry.update(PODS, {**created, "status": status}, subresource="status"))
 
 
 @pytest.mark.usefixtures("pod")

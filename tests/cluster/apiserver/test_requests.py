@@ -122,7 +122,7 @@ def test_the_names_in_url_and_object_must_agree(http: Http) -> None:
 
 
 def test_a_body_may_be_as_large_as_on_a_real_server(http: Http) -> None:
-    large = {"metadata": {"name": "large"}, "data": {"k": "v" * 2_000_000}}
+    large = {"metadata": {"name": "large"}, "data": {"k": "v" * 1_000_000}}
     assert http("POST", CONFIG_MAPS, large).status_code == 201
     too_large = http("POST", CONFIG_MAPS, {"data": {"k": "v" * 4_000_000}})
     assert (too_large.status_code, too_large.json()["reason"]) == (413, "RequestEntityTooLarge")
@@ -254,10 +254,17 @@ def test_an_eviction_honours_the_disruption_budget(http: Http) -> None:
     spec = {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}
     for name in ("a", "b"):
         http("POST", pods, {"metadata": {"name": name, "labels": {"app": "web"}}, "spec": spec})
-        body = json.dumps({"status": {"phase": "Running"}})
+        ready = [{"type": "Ready", "status": "True"}]
+        body = json.dumps({"status": {"phase": "Running", "conditions": ready}})
         http("PATCH", f"{pods}/{name}/status", body, content_type="application/merge-patch+json")
     http("POST", budgets, {"metadata": {"name": "web"}, "spec": {"selector": {"matchLabels": {"app": "web"}}}})
-    status = {"observedGeneration": 1, "disruptionsAllowed": 1, "currentHealthy": 2, "desiredHealthy": 1}
+    status = {
+        "observedGeneration": 1,
+        "expectedPods": 2,
+        "disruptionsAllowed": 1,
+        "currentHealthy": 2,
+        "desiredHealthy": 1,
+    }
     patch = json.dumps({"status": status})
     http("PATCH", f"{budgets}/web/status", patch, content_type="application/merge-patch+json")
     assert http("POST", f"{pods}/a/eviction", {"metadata": {"name": "a"}}).status_code == 201

@@ -146,7 +146,7 @@ def test_a_terminating_namespace_is_emptied_before_it_may_go() -> None:
         world.kubelet.look_again()
 
         async def released() -> bool:
-            return not (await world.client.get(NAMESPACES, NAMESPACE))["spec"]["finalizers"]
+            return not (await world.client.get(NAMESPACES, NAMESPACE))["spec"].get("finalizers")
 
         await world.until(released)
         assert await _names(world) == set()

@@ -10,7 +10,7 @@ from typing import Any
 
 from cluster.embedded.apiserver.local import LocalClient
 from cluster.embedded.apiserver.registry import Registry
-from cluster.embedded.client import ApiError, Propagation, WatchEvent
+from cluster.embedded.client import ApiError, WatchEvent
 from cluster.embedded.controllers.manager import ControllerSettings, run_controllers
 from cluster.embedded.informer import Informer
 from cluster.embedded.meta import is_deleted, key_of, now
@@ -29,28 +29,7 @@ from cluster.embedded.store import Store
 NAMESPACE = "system"
 
 
-class PropagatingClient(LocalClient):
-    """Sets the finalizers of propagation policies before a delete, as a full API server does."""
-
-    async def delete(
-        self,
-        resource: Resource,
-        name: str,
-        namespace: str = "",
-        *,
-        grace_period_seconds: int | None = None,
-        propagation: Propagation | None = None,
-        uid: str = "",
-    ) -> Object:
-        finalizer = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(propagation or "")
-        if finalizer:
-            known = (await self.get(resource, name, namespace))["metadata"].get("finalizers") or []
-            if finalizer not in known:
-                await self.patch(resource, name, {"metadata": {"finalizers": [*known, finalizer]}}, namespace)
-        return await super().delete(resource, name, namespace, grace_period_seconds=grace_period_seconds, uid=uid)
-
-
-class LaggingClient(PropagatingClient):
+class LaggingClient(LocalClient):
     """Its watches are late by some turns of the event loop, so that caches are stale."""
 
     def __init__(self, registry: Registry, turns: int) -> None:
@@ -117,7 +96,7 @@ class Kubelet:
         condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": now()}
         address = current.get("podIP") or f"10.0.0.{next(self._addresses)}"
         status = {**current, "phase": "Running", "podIP": address, "conditions": [*conditions, condition]}
-        metadata = {key: pod["metadata"][key] for key in ("name", "namespace")}
+        metadata = {key: value for key, value in pod["metadata"].items() if key != "resourceVersion"}
         await self._client.update(PODS, {**pod, "metadata": metadata, "status": status}, subresource="status")
 
 

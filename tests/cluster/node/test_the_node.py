@@ -33,7 +33,10 @@ def test_the_node_registers_and_says_that_it_is_alive(node):
             labels = registered["metadata"]["labels"]
             assert labels["kubernetes.io/hostname"] == "node-1"
             assert labels["gpu"] == "yes"
-            assert registered["spec"]["taints"] == [{"key": "a", "effect": "NoSchedule"}]
+            assert registered["spec"]["taints"] == [
+                {"key": "a", "effect": "NoSchedule"},
+                {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"},  # until the node controller looks
+            ]
             lease = await _eventually(lab, LEASES, "node-1", "kube-node-lease", lambda o: True)
             assert lease["spec"]["holderIdentity"] == "node-1"
 

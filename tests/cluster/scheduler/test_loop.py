@@ -28,6 +28,12 @@ def node(name: str, **allocatable: str) -> Any:
     return {"metadata": {"name": name}, "spec": {}, "status": {"allocatable": has}}
 
 
+async def add_node(world: World, obj: Any) -> None:
+    """A node that is ready: without the taint that admission gives to every new one."""
+    await world.create(NODES, obj)
+    await world.client.patch(NODES, obj["metadata"]["name"], {"spec": {"taints": None}})
+
+
 def pod(name: str, limits: Any, **spec: Any) -> Any:
     container = {"name": "c", "image": "i", "resources": {"limits": limits}}
     return {"metadata": {"name": name, "namespace": NAMESPACE}, "spec": {"containers": [container], **spec}}
@@ -57,7 +63,7 @@ async def _events(world: World, reason: str) -> list[Any]:
 
 def test_gpus_are_counted_and_a_freed_one_goes_to_the_pod_that_waits() -> None:
     async def body(world: World) -> None:
-        await world.create(NODES, node("gpu-node-1"))
+        await add_node(world, node("gpu-node-1"))
         for name in ("a", "b", "c"):
             await world.create(PODS, pod(name, {GPU: "2"}))
             await world.quiet()
@@ -84,7 +90,7 @@ def test_gpus_are_counted_and_a_freed_one_goes_to_the_pod_that_waits() -> None:
 
 def test_a_finished_pod_holds_nothing() -> None:
     async def body(world: World) -> None:
-        await world.create(NODES, node("n"))
+        await add_node(world, node("n"))
         await world.create(PODS, pod("a", {GPU: "4"}))
         await world.create(PODS, pod("b", {GPU: "4"}))
         await world.quiet()
@@ -101,7 +107,7 @@ def test_a_node_that_appears_grows_or_is_uncordoned_is_used() -> None:
         await world.create(PODS, pod("a", {GPU: "8"}))
         (failed,) = await _events(world, "FailedScheduling")
         assert failed["message"] == "no nodes available to schedule pods"
-        await world.create(NODES, node("n"))
+        await add_node(world, node("n"))
         await world.quiet()
         assert await _node_of(world, "a") is None
         cordon = {"spec": {"unschedulable": True}}
@@ -119,7 +125,7 @@ def test_a_node_that_appears_grows_or_is_uncordoned_is_used() -> None:
 
 def test_a_heartbeat_does_not_start_another_try() -> None:
     async def body(world: World) -> None:
-        await world.create(NODES, node("n"))
+        await add_node(world, node("n"))
         await world.create(PODS, pod("a", {GPU: "8"}))
         await world.quiet()
         version = world.store.version
@@ -133,7 +139,7 @@ def test_a_heartbeat_does_not_start_another_try() -> None:
 
 def test_a_gated_pod_waits_for_its_gates() -> None:
     async def body(world: World) -> None:
-        await world.create(NODES, node("n"))
+        await add_node(world, node("n"))
         await world.create(PODS, pod("a", {}, schedulingGates=[{"name": "g"}]))
         await world.quiet()
         assert await _node_of(world, "a") is None
@@ -146,7 +152,7 @@ def test_a_gated_pod_waits_for_its_gates() -> None:
 
 def test_a_claim_that_does_not_exist_is_named() -> None:
     async def body(world: World) -> None:
-        await world.create(NODES, node("n"))
+        await add_node(world, node("n"))
         volume = {"name": "v", "persistentVolumeClaim": {"claimName": "nosuch"}}
         await world.create(PODS, pod("a", {}, volumes=[volume]))
         (failed,) = await _events(world, "FailedScheduling")
@@ -160,7 +166,7 @@ def test_the_higher_priority_goes_first() -> None:
         await world.create(PODS, pod("low", {GPU: "4"}, priority=1))
         await world.create(PODS, pod("high", {GPU: "4"}, priority=9))
         await world.quiet()
-        await world.create(NODES, node("n"))
+        await add_node(world, node("n"))
         await world.quiet()
         assert await _node_of(world, "high") == "n"
         assert await _node_of(world, "low") is None
@@ -210,8 +216,8 @@ async def _assert_not_over_committed(world: World) -> None:
 @given(_STEPS, st.integers(0, 6))
 def test_no_resource_is_ever_over_committed(steps: list[tuple[str, Any]], lag: int) -> None:
     async def body(world: World) -> None:
-        await world.create(NODES, node("n1", cpu="4", memory="6Gi", pods="5"))
-        await world.create(NODES, node("n2", cpu="8", memory="4Gi", pods="3"))
+        await add_node(world, node("n1", cpu="4", memory="6Gi", pods="5"))
+        await add_node(world, node("n2", cpu="8", memory="4Gi", pods="3"))
         for number, step in enumerate(steps):
             await _do(world, number, step)
             await _assert_not_over_committed(world)
@@ -225,7 +231,7 @@ def test_no_resource_is_ever_over_committed(steps: list[tuple[str, Any]], lag: i
 
 def test_pods_that_arrive_together_are_not_placed_on_the_same_gpus() -> None:
     async def body(world: World) -> None:
-        await world.create(NODES, node("n"))
+        await add_node(world, node("n"))
         for number in range(5):
             await world.create(PODS, pod(f"p{number}", {GPU: "1"}))
         await world.quiet()
