@@ -68,8 +68,7 @@ class ServiceAccountTokens:
         account = self._get(SERVICE_ACCOUNTS, namespace, name)
         spec = dict(wanted.get("spec") or {})
         seconds = _seconds(spec.get("expirationSeconds"))
-        audiences = list(spec.get("audiences") or [ISSUER])
-        reference = spec.get("boundObjectRef") or None
+        audiences, reference = _audiences(spec.get("audiences")), spec.get("boundObjectRef") or None
         issued = int(self._clock())
         private: Claims = {"namespace": namespace, "serviceaccount": _identity(account)}
         if reference:
@@ -131,6 +130,8 @@ class ServiceAccountTokens:
         return claims
 
     def _bind(self, namespace: str, account: str, reference: Object) -> Claims:
+        if not isinstance(reference, dict):
+            raise bad_request("TokenRequest: spec.boundObjectRef must be an object")
         kind, api_version, name = (reference.get(key, "") for key in ("kind", "apiVersion", "name"))
         resource = _BINDABLE.get((api_version, kind))
         if resource is None:
@@ -183,6 +184,14 @@ def _seconds(wanted: object) -> int:
         text = f"Invalid value: {wanted}: {problem}"
         field = "spec.expirationSeconds"
         raise invalid("TokenRequest", "authentication.k8s.io", "", field, "FieldValueInvalid", text)
+    return wanted
+
+
+def _audiences(wanted: object) -> list[str]:
+    if not wanted:
+        return [ISSUER]
+    if not isinstance(wanted, list) or not all(isinstance(audience, str) for audience in wanted):
+        raise bad_request("TokenRequest: spec.audiences must be a list of strings")
     return wanted
 
 

@@ -75,7 +75,8 @@ class Reviews:
         return {**status, "reason": decision.reason} if decision.reason else status
 
     def _local_access(self, route: Route, spec: Object) -> Object:
-        namespace = (spec.get("resourceAttributes") or {}).get("namespace", "")
+        resource = spec.get("resourceAttributes")
+        namespace = resource.get("namespace", "") if isinstance(resource, dict) else ""
         if spec.get("nonResourceAttributes"):
             raise _invalid(route, "nonResourceAttributes", "Forbidden: disallowed on this kind of request")
         if namespace != route.namespace:
@@ -85,7 +86,7 @@ class Reviews:
 
     def _rules(self, user: User, spec: Object) -> Object:
         namespace = spec.get("namespace") or ""
-        if not namespace:
+        if not namespace or not isinstance(namespace, str):
             raise bad_request("no namespace on request")
         rules = [rule for grant in self.authorizer.policy.grants(user, namespace) for rule in grant.raw]
         if MASTERS in user.groups and not rules:
@@ -103,9 +104,12 @@ class Reviews:
         }
 
     def _token(self, spec: Object) -> Object:
-        token, wanted = spec.get("token") or "", frozenset(spec.get("audiences") or [ISSUER])
+        token, audiences = spec.get("token") or "", spec.get("audiences") or [ISSUER]
         if not isinstance(token, str) or not token:
             raise bad_request("token is required for TokenReview in authentication")
+        if not isinstance(audiences, list) or not all(isinstance(audience, str) for audience in audiences):
+            raise bad_request("TokenReview: spec.audiences must be a list of strings")
+        wanted = frozenset(audiences)
         try:
             user = self.authenticator.authenticate(token, wanted)
             audiences = [a for a in self.authenticator.audiences(token) if a in wanted]
