@@ -69,6 +69,8 @@ def test_create_token(cluster: Cluster, kubectl: Make) -> None:
     reader = cluster.caller(made.stdout.strip())
     assert reader("GET", "/api/v1/namespaces/system/pods").status_code == 200
     assert reader("GET", "/api/v1/namespaces/system/secrets").status_code == 403
+    with_token = kubectl(cluster.admin)("--token", reader.token, "get", "secrets", "-n", "system")
+    assert 'User "system:serviceaccount:system:reader" cannot list resource "secrets"' in with_token.stderr
     short = kubectl(cluster.admin)("create", "token", "reader", "-n", "system", "--duration=1m")
     assert "may not specify a duration less than 10 minutes" in short.stderr
 

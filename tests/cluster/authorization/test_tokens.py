@@ -115,7 +115,8 @@ def test_a_token_cannot_be_forged(tokens: ServiceAccountTokens) -> None:
     none = base64.urlsafe_b64encode(b'{"alg":"none"}').rstrip(b"=").decode()
     forged = [
         f"{header}.{changed}.{signature}", f"{none}.{payload}.", f"{none}.{payload}.{signature}",
-        f"{header}.{payload}.", f"{header}.{payload}.{'A' * 86}", f"{header}.{payload}", "", "..", token[:-4], f"{token}.x", f"{token}\n",
+        f"{header}.{payload}.", f"{header}.{payload}.{'A' * 86}", f"{header}.{payload}", "", "..",
+        token[:-4], f"{token}.x", f"{token}\n",
         Signer().sign(claims), "ä.ö.ü",
     ]  # fmt: skip
     for wrong in forged:

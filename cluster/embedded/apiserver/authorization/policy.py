@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from cluster.embedded.apiserver.authorization.attributes import MASTERS, Attributes, User
@@ -58,16 +58,8 @@ _Subject = tuple[str, str]
 """("User" or "Group", name); a ServiceAccount counts as the User that its tokens are."""
 
 
-@dataclass(slots=True)
-class _Index:
-    """Bindings of one scope, by what they name, each with its place in the order of names."""
-
-    grants: dict[_Subject, list[tuple[int, Grant]]] = field(default_factory=dict)
-
-    def of(self, identity: _Identity) -> list[Grant]:
-        keys = [("User", identity.name), *(("Group", group) for group in identity.groups)]
-        found = [numbered for key in keys for numbered in self.grants.get(key, ())]
-        return [grant for _, grant in sorted(found, key=lambda numbered: numbered[0])]
+_Index = dict[_Subject, list[tuple[Object, Object]]]
+"""The bindings of one scope by what they name: (binding, subject)."""
 
 
 class Policy:
@@ -86,11 +78,11 @@ class Policy:
     ) -> None:
         self._roles = {(r["metadata"].get("namespace", ""), r["metadata"]["name"]): r for r in roles}
         self._cluster_roles = {r["metadata"]["name"]: r for r in cluster_roles}
-        self._everywhere = self._index(cluster_role_bindings)
+        self._everywhere = _index(cluster_role_bindings)
         by_namespace: dict[str, list[Object]] = {}
         for binding in role_bindings:
             by_namespace.setdefault(binding["metadata"]["namespace"], []).append(binding)
-        self._within = {namespace: self._index(bindings) for namespace, bindings in by_namespace.items()}
+        self._within = {namespace: _index(bindings) for namespace, bindings in by_namespace.items()}
         self._held = lru_cache(maxsize=4096)(self._find)
 
     def authorize(self, user: User, asked: Attributes) -> Decision:
@@ -121,17 +113,8 @@ class Policy:
         return None if role is None else list(role.get("rules") or [])
 
     def _find(self, identity: _Identity, namespace: str) -> tuple[Grant, ...]:
-        grants = self._everywhere.of(identity)
-        if namespace in self._within:
-            grants += self._within[namespace].of(identity)
-        return tuple(grants)
-
-    def _index(self, bindings: Iterable[Object]) -> _Index:
-        index = _Index()
-        for number, binding in enumerate(sorted(bindings, key=lambda b: b["metadata"]["name"])):
-            for subject, key in _subjects(binding):
-                index.grants.setdefault(key, []).append((number, self._grant(binding, subject)))
-        return index
+        scopes = (self._everywhere, self._within.get(namespace, {}))
+        return tuple(self._grant(*named) for scope in scopes for named in _naming(scope, identity))
 
     def _grant(self, binding: Object, subject: Object) -> Grant:
         raw = self.role_rules(binding)
@@ -148,6 +131,22 @@ class Policy:
             return self._cluster_roles.get(reference.get("name", ""))
         namespace = binding["metadata"].get("namespace")
         return self._roles.get((namespace, reference.get("name", ""))) if namespace else None
+
+
+def _index(bindings: Iterable[Object]) -> _Index:
+    """Rules are left out: of most users nobody asks before the next change."""
+    index: _Index = {}
+    for binding in bindings:
+        for subject, key in _subjects(binding):
+            index.setdefault(key, []).append((binding, subject))
+    return index
+
+
+def _naming(index: _Index, identity: _Identity) -> list[tuple[Object, Object]]:
+    """The bindings that name a user or one of its groups, in the order of their names."""
+    keys = [("User", identity.name), *(("Group", group) for group in identity.groups)]
+    found = [named for key in keys for named in index.get(key, ())]
+    return sorted(found, key=lambda named: str(named[0]["metadata"]["name"]))
 
 
 def _subjects(binding: Object) -> Iterator[tuple[Object, _Subject]]:
