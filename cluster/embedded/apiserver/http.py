@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from aiohttp.http import RawRequestMessage
     from aiohttp.streams import StreamReader
 
+    from cluster.embedded.apiserver.authentication.service_accounts import ServiceAccountTokens
     from cluster.embedded.apiserver.tls import TlsFiles
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,11 @@ class ApiServer:
         self._rest = Rest(self._adapter, self._open_streams, bookmark_period_seconds=bookmark_period_seconds)
         self._runner: web.ServerRunner | None = None
         self._address = ""
+
+    @property
+    def tokens(self) -> ServiceAccountTokens:
+        """Issues and checks the tokens of ServiceAccounts, for components in the process."""
+        return self._access.tokens
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
         """Listen; returns the bound port. Raises OSError when the port is taken."""

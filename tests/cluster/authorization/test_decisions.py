@@ -32,6 +32,28 @@ def test_the_index_decides_as_the_text_of_rbac_does(world: World, user: User, ac
         assert indexed.authorize(user, asked).allowed == allowed(world, user, asked), asked
 
 
+@given(strategies.rules)
+@settings(max_examples=200, deadline=None)
+def test_a_rule_allows_what_its_text_says_for_every_action(raw: Any) -> None:
+    compiled = Rule.of(raw)
+    for asked in ALL_ACTIONS:
+        assert compiled.allows(asked) == permits(raw, asked), asked
+
+
+@pytest.mark.parametrize(
+    ("resources", "resource", "subresource", "expected"),
+    [
+        ("pods", "pods", "", True), ("pods", "pods", "exec", False), ("pods/exec", "pods", "exec", True),
+        ("pods/exec", "pods", "", False), ("*", "pods", "exec", True), ("*/scale", "deployments", "scale", True),
+        ("*/scale", "deployments", "", False), ("*/scale", "deployments", "status", False),
+        ("pods/*", "pods", "exec", False),
+    ],
+)  # fmt: skip
+def test_resources_and_subresources(resources: str, resource: str, subresource: str, expected: bool) -> None:
+    asked = Attributes("get", "", resource, subresource, "x", "one")
+    assert Rule.of(rule("get", resources)).allows(asked) == expected
+
+
 @given(st.lists(strategies.rules, max_size=3), st.lists(strategies.rules, min_size=1, max_size=2))
 @settings(max_examples=200, deadline=None)
 def test_rules_that_cover_others_allow_all_that_those_allow(held: list[Any], wanted: list[Any]) -> None:
