@@ -126,11 +126,34 @@ CLUSTER_ROLE_BINDINGS = Resource(
     singular="clusterrolebinding",
 )
 
+
+def _review(group: str, kind: str, **kwargs: Any) -> Resource:
+    """A question to the API server: it is answered, and not stored."""
+    singular = kind.lower()
+    return Resource(group, "v1", f"{singular}s", kind, singular=singular, verbs=("create",), **kwargs)
+
+
+SELF_SUBJECT_ACCESS_REVIEWS = _review("authorization.k8s.io", "SelfSubjectAccessReview", namespaced=False)
+SUBJECT_ACCESS_REVIEWS = _review("authorization.k8s.io", "SubjectAccessReview", namespaced=False)
+LOCAL_SUBJECT_ACCESS_REVIEWS = _review("authorization.k8s.io", "LocalSubjectAccessReview")
+SELF_SUBJECT_RULES_REVIEWS = _review("authorization.k8s.io", "SelfSubjectRulesReview", namespaced=False)
+SELF_SUBJECT_REVIEWS = _review("authentication.k8s.io", "SelfSubjectReview", namespaced=False)
+TOKEN_REVIEWS = _review("authentication.k8s.io", "TokenReview", namespaced=False)
+
+REVIEWS = (
+    SELF_SUBJECT_ACCESS_REVIEWS, SUBJECT_ACCESS_REVIEWS, LOCAL_SUBJECT_ACCESS_REVIEWS, SELF_SUBJECT_RULES_REVIEWS,
+    SELF_SUBJECT_REVIEWS, TOKEN_REVIEWS,
+)  # fmt: skip
+
 RESOURCES: tuple[Resource, ...] = (
     PODS, NODES, NAMESPACES, SERVICES, ENDPOINTS, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, EVENTS,
     DEPLOYMENTS, REPLICA_SETS, ENDPOINT_SLICES, LEASES, POD_DISRUPTION_BUDGETS, PRIORITY_CLASSES,
     NETWORK_POLICIES, ROLES, ROLE_BINDINGS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS,
 )  # fmt: skip
+"""The resources whose objects are kept."""
 
-BY_PATH: Mapping[tuple[str, str, str], Resource] = {(r.group, r.version, r.plural): r for r in RESOURCES}
+SERVED = (*RESOURCES, *REVIEWS)
+"""All that discovery lists."""
+
+BY_PATH: Mapping[tuple[str, str, str], Resource] = {(r.group, r.version, r.plural): r for r in SERVED}
 BY_KIND: Mapping[tuple[str, str], Resource] = {(r.api_version, r.kind): r for r in RESOURCES}

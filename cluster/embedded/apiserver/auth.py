@@ -1,29 +1,18 @@
-"""Who may call: everyone may ask for health and version, everything else needs the cluster's bearer token."""
+"""The cluster's own token, and kubeconfigs for it and for other tokens."""
 
 from __future__ import annotations
 
 import base64
-import hmac
 import json
 import secrets
 
-PUBLIC_PATHS = ("/healthz", "/livez", "/readyz", "/version")
+ALWAYS_ALLOWED = ("/healthz", "/livez", "/readyz")
+"""What everyone may ask for, whatever the roles say (a real server's --authorization-always-allow-paths)."""
 
 
 def new_token() -> str:
     """A fresh bearer token (256 bits)."""
     return secrets.token_urlsafe(32)
-
-
-def is_public(path: str) -> bool:
-    """Whether the path is served without a token: health endpoints (and single checks below them) and version."""
-    return any(path == public or path.startswith(f"{public}/") for public in PUBLIC_PATHS)
-
-
-def is_authorized(authorization: str, token: str) -> bool:
-    """Whether an Authorization header carries the token; takes the same time for every wrong token."""
-    scheme, _, given = authorization.partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
 
 
 def kubeconfig(server_url: str, ca_pem: str | None, token: str, name: str) -> str:

@@ -11,7 +11,7 @@ import orjson
 
 from cluster.embedded.apiserver.negotiation import media_types
 from cluster.embedded.apiserver.routes import SUBRESOURCES
-from cluster.embedded.resources import RESOURCES, Object, Resource
+from cluster.embedded.resources import SERVED, Object, Resource
 
 VERSION: dict[str, str] = {
     "major": "1",
@@ -38,6 +38,7 @@ _SUBRESOURCE_KINDS = {
     "eviction": ("policy", "v1", "Eviction"),
     "binding": ("", "", "Binding"),
     "exec": ("", "", "PodExecOptions"),
+    "token": ("authentication.k8s.io", "v1", "TokenRequest"),
 }
 
 
@@ -99,7 +100,7 @@ def paths() -> list[str]:
 
 def group_version_roots() -> list[str]:
     """``api/v1``, ``apis/apps/v1``, ..."""
-    return sorted({_root(r) for r in RESOURCES})
+    return sorted({_root(r) for r in SERVED})
 
 
 def _root(resource: Resource) -> str:
@@ -108,7 +109,7 @@ def _root(resource: Resource) -> str:
 
 def resources_under(root: str) -> list[Resource]:
     """The resources of one group version root."""
-    return [r for r in RESOURCES if _root(r) == root]
+    return [r for r in SERVED if _root(r) == root]
 
 
 def served_subresources(resource: Resource) -> list[str]:
@@ -118,11 +119,11 @@ def served_subresources(resource: Resource) -> list[str]:
 
 @cache
 def _group_names() -> tuple[str, ...]:
-    return tuple(sorted({r.group for r in RESOURCES}))
+    return tuple(sorted({r.group for r in SERVED}))
 
 
 def _versions(group: str) -> list[str]:
-    return sorted({r.version for r in RESOURCES if r.group == group})
+    return sorted({r.version for r in SERVED if r.group == group})
 
 
 def _group(name: str) -> Object:
@@ -131,7 +132,7 @@ def _group(name: str) -> Object:
 
 
 def _in(group: str, version: str) -> list[Resource]:
-    found = [r for r in RESOURCES if (r.group, r.version) == (group, version)]
+    found = [r for r in SERVED if (r.group, r.version) == (group, version)]
     return sorted(found, key=lambda r: r.plural)
 
 
@@ -180,7 +181,7 @@ def _subresource_verbs(name: str) -> list[str]:
 
 
 def _aggregated_group(name: str) -> Object:
-    resources = sorted((r for r in RESOURCES if r.group == name), key=lambda r: (r.version, r.plural))
+    resources = sorted((r for r in SERVED if r.group == name), key=lambda r: (r.version, r.plural))
     versions = [
         {"version": version, "resources": [_aggregated_resource(r) for r in members], "freshness": "Current"}
         for version, members in groupby(resources, key=lambda r: r.version)

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from cluster.embedded.apiserver import discovery, exec, openapi, pod_access, pod_actions, scale
-from cluster.embedded.apiserver.adapter import Adapter
-from cluster.embedded.apiserver.auth import is_authorized, is_public
+from cluster.embedded.apiserver.access import Access
 from cluster.embedded.apiserver.negotiation import negotiate
 from cluster.embedded.apiserver.pod_streams import PodStreams
 from cluster.embedded.apiserver.refusals import (
     NoSuchPath,
     body_too_large,
     method_not_allowed,
-    unauthorized,
 )
 from cluster.embedded.apiserver.registry import Registry
 from cluster.embedded.apiserver.responses import NO_CACHE, error_response, json_response, text_response
@@ -27,12 +25,14 @@ from cluster.embedded.apiserver.status import failure
 from cluster.embedded.apiserver.streams import OpenStreams
 from cluster.embedded.apiserver.watch import BOOKMARK_PERIOD_SECONDS
 from cluster.embedded.client import ApiError
+from cluster.embedded.resources import REVIEWS
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.http import RawRequestMessage
     from aiohttp.streams import StreamReader
 
+    from cluster.embedded.apiserver.authentication.service_accounts import ServiceAccountTokens
     from cluster.embedded.apiserver.tls import TlsFiles
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class ApiServer:
     """Serves a Registry as the Kubernetes API.
 
     Args:
-        token: the bearer token of the cluster; requests without it are answered 401.
+        token: the bearer token of the cluster, which may do everything. Others may what the roles let them.
         tls: the server certificate; None serves plain HTTP, over which client-go sends no token.
         pod_streams: logs and exec of the containers.
         bookmark_period_seconds: how often idle watches get a bookmark.
@@ -63,8 +63,8 @@ class ApiServer:
         pod_streams: PodStreams,
         bookmark_period_seconds: float = BOOKMARK_PERIOD_SECONDS,
     ) -> None:
-        self._adapter = Adapter(registry)
-        self._token = token
+        self._access = Access(registry, token)
+        self._adapter = self._access.adapter
         self._tls = tls
         self._pod_streams = pod_streams
         self._open_streams = OpenStreams()
@@ -72,8 +72,14 @@ class ApiServer:
         self._runner: web.ServerRunner | None = None
         self._address = ""
 
+    @property
+    def tokens(self) -> ServiceAccountTokens:
+        """Issues and checks the tokens of ServiceAccounts, for components in the process."""
+        return self._access.tokens
+
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
         """Listen; returns the bound port. Raises OSError when the port is taken."""
+        await self._access.start()
         server = web.Server(self._handle, request_factory=_request, handler_cancellation=True, access_log=None)
         self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
         await self._runner.setup()
@@ -88,11 +94,11 @@ class ApiServer:
         self._open_streams.end_all()
         if self._runner:
             await self._runner.cleanup()
+        await self._access.stop()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            if not is_public(request.path) and not self._is_authorized(request):
-                raise unauthorized()
+            self._access.admit(request)
             return await self._answer(request)
         except ApiError as error:
             return error_response(error)
@@ -105,9 +111,6 @@ class ApiServer:
         except Exception:
             log.exception("%s %s", request.method, request.path)
             return error_response(failure(500, "InternalError", "Internal error occurred: see the server's log"))
-
-    def _is_authorized(self, request: web.BaseRequest) -> bool:
-        return is_authorized(request.headers.get("Authorization", ""), self._token)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         parts = tuple(part for part in request.path.split("/") if part)
@@ -139,10 +142,14 @@ class ApiServer:
         return json_response(document) if document else None
 
     async def _resource(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
+        if route.resource in REVIEWS:
+            return await self._access.review(request, route)
         allowed = SUBRESOURCES.get(route.subresource, _METHODS)
         if request.method not in allowed:
             raise method_not_allowed()
         match route.subresource:
+            case "token":
+                return await self._access.token(request, route)
             case "scale":
                 return await scale.handle(request, route, self._adapter)
             case "binding":

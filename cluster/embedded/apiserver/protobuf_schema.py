@@ -80,6 +80,29 @@ Deployment: metadata=1:ObjectMeta spec=2:DeploymentSpec status=3:skip
 PodDisruptionBudgetSpec: minAvailable=1:?IntOrString selector=2:LabelSelector maxUnavailable=3:?IntOrString unhealthyPodEvictionPolicy=4:?string
 PodDisruptionBudget: metadata=1:ObjectMeta spec=2:PodDisruptionBudgetSpec status=3:skip
 Eviction: metadata=1:ObjectMeta deleteOptions=2:DeleteOptions
+
+PolicyRule: verbs=1:*string apiGroups=2:*string resources=3:*string resourceNames=4:*string nonResourceURLs=5:*string
+AggregationRule: clusterRoleSelectors=1:*LabelSelector
+Role: metadata=1:ObjectMeta rules=2:*PolicyRule
+ClusterRole: metadata=1:ObjectMeta rules=2:*PolicyRule aggregationRule=3:AggregationRule
+Subject: kind=1:string apiGroup=2:string name=3:string namespace=4:string
+RoleRef: apiGroup=1:string kind=2:string name=3:string
+RoleBinding: metadata=1:ObjectMeta subjects=2:*Subject roleRef=3:RoleRef
+
+FieldSelectorAttributes: rawSelector=1:string requirements=2:*LabelSelectorRequirement
+ResourceAttributes: namespace=1:string verb=2:string group=3:string version=4:string resource=5:string subresource=6:string name=7:string fieldSelector=8:FieldSelectorAttributes labelSelector=9:FieldSelectorAttributes
+NonResourceAttributes: path=1:string verb=2:string
+ExtraValue: items=1:*string
+AccessReviewSpec: resourceAttributes=1:ResourceAttributes nonResourceAttributes=2:NonResourceAttributes user=3:string groups=4:*string extra=5:@ExtraValue uid=6:string
+AccessReview: metadata=1:ObjectMeta spec=2:AccessReviewSpec status=3:skip
+RulesReviewSpec: namespace=1:string
+RulesReview: metadata=1:ObjectMeta spec=2:RulesReviewSpec status=3:skip
+SelfSubjectReview: metadata=1:ObjectMeta status=2:skip
+TokenReviewSpec: token=1:string audiences=2:*string
+TokenReview: metadata=1:ObjectMeta spec=2:TokenReviewSpec status=3:skip
+BoundObjectReference: kind=1:string apiVersion=2:string name=3:string uid=4:string
+TokenRequestSpec: audiences=1:*string boundObjectRef=3:BoundObjectReference expirationSeconds=4:?int64
+TokenRequest: metadata=1:ObjectMeta spec=2:TokenRequestSpec status=3:skip
 """  # noqa: E501 - a message per line
 
 INLINED = frozenset({"localObjectReference", "handler", "volumeSource"})
@@ -126,5 +149,16 @@ KINDS = {
     ("apps/v1", "Deployment"): "Deployment",
     ("policy/v1", "PodDisruptionBudget"): "PodDisruptionBudget",
     ("policy/v1", "Eviction"): "Eviction",
+    ("rbac.authorization.k8s.io/v1", "Role"): "Role",
+    ("rbac.authorization.k8s.io/v1", "ClusterRole"): "ClusterRole",
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"): "RoleBinding",
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): "RoleBinding",
+    ("authorization.k8s.io/v1", "SelfSubjectAccessReview"): "AccessReview",
+    ("authorization.k8s.io/v1", "SubjectAccessReview"): "AccessReview",
+    ("authorization.k8s.io/v1", "LocalSubjectAccessReview"): "AccessReview",
+    ("authorization.k8s.io/v1", "SelfSubjectRulesReview"): "RulesReview",
+    ("authentication.k8s.io/v1", "SelfSubjectReview"): "SelfSubjectReview",
+    ("authentication.k8s.io/v1", "TokenReview"): "TokenReview",
+    ("authentication.k8s.io/v1", "TokenRequest"): "TokenRequest",
 }
 """(apiVersion, kind) of the bodies that are understood, and their messages."""

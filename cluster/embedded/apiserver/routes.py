@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cluster.embedded.apiserver.refusals import NoSuchPath, unknown_resource
-from cluster.embedded.resources import BY_PATH, RESOURCES, Resource
+from cluster.embedded.resources import BY_PATH, SERVED, Resource
 
 Verbs = tuple[str, ...]
 """HTTP methods."""
 
-GROUPS = frozenset(resource.group for resource in RESOURCES)
+GROUPS = frozenset(resource.group for resource in SERVED)
 
 SUBRESOURCES: dict[str, Verbs] = {
     "status": ("GET", "PUT", "PATCH"),
@@ -20,6 +20,7 @@ SUBRESOURCES: dict[str, Verbs] = {
     "eviction": ("POST",),
     "log": ("GET",),
     "exec": ("GET", "POST"),
+    "token": ("POST",),
 }
 """The subresources that are served; others that a resource has in a real cluster are 404."""
 
@@ -46,7 +47,7 @@ def parse(path: str) -> Route:
     Raises NoSuchPath for unknown groups, ApiError 404 for unknown versions, resources and subresources.
     """
     group, version, rest = _group_version(path)
-    if not any((r.group, r.version) == (group, version) for r in RESOURCES):
+    if not any((r.group, r.version) == (group, version) for r in SERVED):
         raise unknown_resource()
     watch = rest[:1] == ["watch"]
     namespace, rest = _split_namespace(group, rest[1:] if watch else rest)

@@ -98,4 +98,5 @@ def test_a_wrong_token_is_unauthorized_with_a_status(kube: Any, cluster: Cluster
         client.CoreV1Api(kube).list_namespace()
     assert refused.value.status == 401
     assert '"reason":"Unauthorized"' in refused.value.body
+    kube.configuration.api_key = {}
     assert client.VersionApi(kube).get_code().git_version == "v1.36.2"

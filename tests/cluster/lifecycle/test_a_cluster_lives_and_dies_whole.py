@@ -212,12 +212,12 @@ def test_nobody_gets_in_without_the_token_and_the_token_is_nowhere_to_be_seen(
     try:
         content = json.loads(cluster.kubeconfig.read_text())
         token, server = content["users"][0]["user"]["token"], content["clusters"][0]["cluster"]["server"]
-        for headers in ({}, {"Authorization": "Bearer wrong"}):
+        for headers, code, reason in (({}, 403, "Forbidden"), ({"Authorization": "Bearer wrong"}, 401, "Unauthorized")):
             request = urllib.request.Request(f"{server}/api/v1/pods", headers=headers)
             with pytest.raises(urllib.error.HTTPError) as caught:
                 urllib.request.urlopen(request, context=ssl._create_unverified_context(), timeout=5)
-            assert caught.value.code == 401
-            assert json.loads(caught.value.read())["reason"] == "Unauthorized"
+            assert caught.value.code == code
+            assert json.loads(caught.value.read())["reason"] == reason
         assert stat.S_IMODE(cluster.kubeconfig.stat().st_mode) == 0o600
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         running = provider.status(folder)

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.embedded.apiserver import field_sets, schema
 from cluster.embedded.apiserver.registry import Registry
 from cluster.embedded.client import ApiError
 from cluster.embedded.resources import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, PODS, SERVICES, Object
