@@ -127,6 +127,36 @@ ALWAYS: dict[str, dict[str, Any]] = {
     "policy.v1.PodDisruptionBudgetStatus": {
         "currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0,
     },
+    "apps.v1.StatefulSet": {
+        "spec": {"selector": None, "template": {"metadata": {}, "spec": {"containers": None}}, "updateStrategy": {}},
+        "status": {"replicas": 0, "availableReplicas": 0},
+    },
+    "apps.v1.StatefulSetSpec": {
+        "selector": None, "template": {"metadata": {}, "spec": {"containers": None}}, "updateStrategy": {},
+    },
+    "apps.v1.StatefulSetStatus": {"replicas": 0, "availableReplicas": 0},
+    "apps.v1.DaemonSet": {
+        "spec": {"selector": None, "template": {"metadata": {}, "spec": {"containers": None}}, "updateStrategy": {}},
+        "status": {
+            "currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0,
+        },
+    },
+    "batch.v1.Job": {"spec": {"template": {"metadata": {}, "spec": {"containers": None}}}, "status": {}},
+    "batch.v1.JobSpec": {"template": {"metadata": {}, "spec": {"containers": None}}},
+    "batch.v1.CronJob": {"spec": {}, "status": {}},
+    "batch.v1.JobTemplateSpec": {
+        "metadata": {}, "spec": {"template": {"metadata": {}, "spec": {"containers": None}}},
+    },
+    "core.v1.PersistentVolumeClaim": {"spec": {"resources": {}}, "status": {}},
+    "core.v1.PersistentVolumeClaimSpec": {"resources": {}},
+    "core.v1.PersistentVolume": {"spec": {}, "status": {}},
+    "core.v1.ResourceQuota": {"spec": {}, "status": {}},
+    "autoscaling.v2.HorizontalPodAutoscaler": {
+        "spec": {"scaleTargetRef": {"kind": "", "name": ""}, "maxReplicas": 0},
+        "status": {"desiredReplicas": 0, "currentMetrics": None},
+    },
+    "autoscaling.v2.HorizontalPodAutoscalerStatus": {"desiredReplicas": 0, "currentMetrics": None},
+    "networking.v1.Ingress": {"spec": {}, "status": {"loadBalancer": {}}},
     "scheduling.v1.PriorityClass": {"value": 0},
     "networking.v1.NetworkPolicy": {"spec": {"podSelector": {}}},
     "networking.v1.NetworkPolicySpec": {"podSelector": {}},

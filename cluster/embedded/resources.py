@@ -127,6 +127,60 @@ CLUSTER_ROLE_BINDINGS = Resource(
 )
 
 
+def _group(group: str, version: str, plural: str, kind: str, **kwargs: Any) -> Resource:
+    return Resource(group, version, plural, kind, singular=kind.lower(), **kwargs)
+
+
+JOBS = _group("batch", "v1", "jobs", "Job", categories=("all",), subresources=("status",))
+CRON_JOBS = _group(
+    "batch", "v1", "cronjobs", "CronJob", short_names=("cj",), categories=("all",), subresources=("status",)
+)
+STATEFUL_SETS = _group(
+    "apps",
+    "v1",
+    "statefulsets",
+    "StatefulSet",
+    short_names=("sts",),
+    categories=("all",),
+    subresources=("status", "scale"),
+)
+DAEMON_SETS = _group(
+    "apps", "v1", "daemonsets", "DaemonSet", short_names=("ds",), categories=("all",), subresources=("status",)
+)
+CONTROLLER_REVISIONS = _group("apps", "v1", "controllerrevisions", "ControllerRevision")
+REPLICATION_CONTROLLERS = _core(
+    "replicationcontrollers",
+    "ReplicationController",
+    short_names=("rc",),
+    categories=("all",),
+    subresources=("status", "scale"),
+)
+HORIZONTAL_POD_AUTOSCALERS = _group(
+    "autoscaling",
+    "v2",
+    "horizontalpodautoscalers",
+    "HorizontalPodAutoscaler",
+    short_names=("hpa",),
+    categories=("all",),
+    subresources=("status",),
+)
+PERSISTENT_VOLUME_CLAIMS = _core(
+    "persistentvolumeclaims", "PersistentVolumeClaim", short_names=("pvc",), subresources=("status",)
+)
+PERSISTENT_VOLUMES = _core(
+    "persistentvolumes", "PersistentVolume", namespaced=False, short_names=("pv",), subresources=("status",)
+)
+RESOURCE_QUOTAS = _core("resourcequotas", "ResourceQuota", short_names=("quota",), subresources=("status",))
+LIMIT_RANGES = _core("limitranges", "LimitRange", short_names=("limits",))
+POD_TEMPLATES = _core("podtemplates", "PodTemplate")
+STORAGE_CLASSES = _group(
+    "storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False, short_names=("sc",)
+)
+INGRESSES = _group("networking.k8s.io", "v1", "ingresses", "Ingress", short_names=("ing",), subresources=("status",))
+INGRESS_CLASSES = _group("networking.k8s.io", "v1", "ingressclasses", "IngressClass", namespaced=False)
+RUNTIME_CLASSES = _group("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", namespaced=False)
+
+
 def _review(group: str, kind: str, **kwargs: Any) -> Resource:
     """A question to the API server: it is answered, and not stored."""
     singular = kind.lower()
@@ -148,7 +202,10 @@ REVIEWS = (
 RESOURCES: tuple[Resource, ...] = (
     PODS, NODES, NAMESPACES, SERVICES, ENDPOINTS, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, EVENTS,
     DEPLOYMENTS, REPLICA_SETS, ENDPOINT_SLICES, LEASES, POD_DISRUPTION_BUDGETS, PRIORITY_CLASSES,
-    NETWORK_POLICIES, ROLES, ROLE_BINDINGS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS,
+    NETWORK_POLICIES, ROLES, ROLE_BINDINGS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, JOBS, CRON_JOBS, STATEFUL_SETS,
+    DAEMON_SETS, CONTROLLER_REVISIONS, REPLICATION_CONTROLLERS, HORIZONTAL_POD_AUTOSCALERS, PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES, RESOURCE_QUOTAS, LIMIT_RANGES, POD_TEMPLATES, STORAGE_CLASSES, INGRESSES, INGRESS_CLASSES,
+    RUNTIME_CLASSES,
 )  # fmt: skip
 """The resources whose objects are kept."""
 

@@ -12,18 +12,24 @@ from typing import Any
 
 from cluster.embedded.resources import (
     CLUSTER_ROLE_BINDINGS,
+    CRON_JOBS,
+    DAEMON_SETS,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
     ENDPOINTS,
+    HORIZONTAL_POD_AUTOSCALERS,
+    JOBS,
     NAMESPACES,
     NETWORK_POLICIES,
     NODES,
+    PERSISTENT_VOLUME_CLAIMS,
     PODS,
     PRIORITY_CLASSES,
     REPLICA_SETS,
     ROLE_BINDINGS,
     SECRETS,
     SERVICES,
+    STATEFUL_SETS,
     Object,
     Resource,
 )
@@ -243,6 +249,80 @@ def _role_binding(binding: Object) -> None:
             subject.setdefault("apiGroup", _RBAC)
 
 
+def _job(job: Object) -> None:
+    spec = job["spec"]
+    if "completions" not in spec and "parallelism" not in spec:
+        spec["completions"] = 1
+    spec.setdefault("parallelism", 1)
+    spec.setdefault("backoffLimit", 6)
+    spec.setdefault("completionMode", "NonIndexed")
+    spec.setdefault("suspend", False)
+    spec.setdefault("manualSelector", False)
+    spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
+    pod_spec_defaults(spec["template"]["spec"])
+
+
+def _cron_job(cron_job: Object) -> None:
+    spec = cron_job["spec"]
+    spec.setdefault("concurrencyPolicy", "Allow")
+    spec.setdefault("suspend", False)
+    spec.setdefault("successfulJobsHistoryLimit", 3)
+    spec.setdefault("failedJobsHistoryLimit", 1)
+    pod_spec_defaults(spec["jobTemplate"]["spec"]["template"]["spec"])
+
+
+def _stateful_set(stateful_set: Object) -> None:
+    spec = stateful_set["spec"]
+    spec.setdefault("podManagementPolicy", "OrderedReady")
+    spec.setdefault("replicas", 1)
+    spec.setdefault("revisionHistoryLimit", 10)
+    spec.setdefault("persistentVolumeClaimRetentionPolicy", {"whenDeleted": "Retain", "whenScaled": "Retain"})
+    strategy = spec["updateStrategy"]
+    strategy.setdefault("type", "RollingUpdate")
+    if strategy["type"] == "RollingUpdate":
+        strategy.setdefault("rollingUpdate", {}).setdefault("partition", 0)
+    pod_spec_defaults(spec["template"]["spec"])
+    for claim in spec.get("volumeClaimTemplates", ()):
+        _persistent_volume_claim(claim)
+
+
+def _daemon_set(daemon_set: Object) -> None:
+    spec = daemon_set["spec"]
+    spec.setdefault("revisionHistoryLimit", 10)
+    strategy = spec["updateStrategy"]
+    strategy.setdefault("type", "RollingUpdate")
+    if strategy["type"] == "RollingUpdate":
+        rolling = strategy.setdefault("rollingUpdate", {})
+        rolling.setdefault("maxSurge", 0)
+        rolling.setdefault("maxUnavailable", 1)
+    pod_spec_defaults(spec["template"]["spec"])
+
+
+def _persistent_volume_claim(claim: Object) -> None:
+    claim.setdefault("status", {}).setdefault("phase", "Pending")
+    claim["spec"].setdefault("volumeMode", "Filesystem")
+
+
+def _autoscaler(autoscaler: Object) -> None:
+    """Behaviour is completed only where a part of it was given (autoscaling/v2 defaults)."""
+    spec = autoscaler["spec"]
+    spec.setdefault("minReplicas", 1)
+    if not spec.get("metrics"):
+        target = {"type": "Utilization", "averageUtilization": 80}
+        spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
+    behavior = spec.get("behavior")
+    if behavior is None:
+        return
+    percent = {"type": "Percent", "value": 100, "periodSeconds": 15}
+    up = behavior.setdefault("scaleUp", {})
+    up.setdefault("stabilizationWindowSeconds", 0)
+    up.setdefault("selectPolicy", "Max")
+    up.setdefault("policies", [{"type": "Pods", "value": 4, "periodSeconds": 15}, percent])
+    down = behavior.setdefault("scaleDown", {})
+    down.setdefault("selectPolicy", "Max")
+    down.setdefault("policies", [percent])
+
+
 _BY_RESOURCE: dict[str, Callable[[Object], None]] = {
     PODS.group_resource: _pod,
     DEPLOYMENTS.group_resource: _deployment,
@@ -257,4 +337,10 @@ _BY_RESOURCE: dict[str, Callable[[Object], None]] = {
     PRIORITY_CLASSES.group_resource: _priority_class,
     ROLE_BINDINGS.group_resource: _role_binding,
     CLUSTER_ROLE_BINDINGS.group_resource: _role_binding,
+    JOBS.group_resource: _job,
+    CRON_JOBS.group_resource: _cron_job,
+    STATEFUL_SETS.group_resource: _stateful_set,
+    DAEMON_SETS.group_resource: _daemon_set,
+    PERSISTENT_VOLUME_CLAIMS.group_resource: _persistent_volume_claim,
+    HORIZONTAL_POD_AUTOSCALERS.group_resource: _autoscaler,
 }

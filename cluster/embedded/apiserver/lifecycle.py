@@ -12,18 +12,25 @@ from typing import Any
 from cluster.embedded.apiserver import status
 from cluster.embedded.apiserver.defaulting import containers_of
 from cluster.embedded.resources import (
+    CRON_JOBS,
+    DAEMON_SETS,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
     ENDPOINTS,
     EVENTS,
+    INGRESSES,
+    JOBS,
     LEASES,
     NAMESPACES,
     NETWORK_POLICIES,
+    PERSISTENT_VOLUME_CLAIMS,
     POD_DISRUPTION_BUDGETS,
     PODS,
     PRIORITY_CLASSES,
     REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
     SERVICES,
+    STATEFUL_SETS,
     Object,
     Resource,
 )
@@ -32,7 +39,7 @@ _WITH_GENERATION = {
     r.group_resource
     for r in (
         PODS, DEPLOYMENTS, REPLICA_SETS, POD_DISRUPTION_BUDGETS, NETWORK_POLICIES, ENDPOINT_SLICES,
-        PRIORITY_CLASSES,
+        PRIORITY_CLASSES, JOBS, CRON_JOBS, STATEFUL_SETS, DAEMON_SETS, REPLICATION_CONTROLLERS, INGRESSES,
     )
 }  # fmt: skip
 _CREATED_BY_UPDATE = {r.group_resource for r in (LEASES, EVENTS, ENDPOINTS, SERVICES, PRIORITY_CLASSES)}
@@ -77,6 +84,10 @@ def prepare_new(resource: Resource, obj: Object) -> None:
         metadata.pop(key, None)
     if resource.group_resource in _WITH_GENERATION:
         metadata["generation"] = 1
+    if resource is JOBS:
+        _job_identity(obj)
+    elif resource is PERSISTENT_VOLUME_CLAIMS:
+        metadata.setdefault("finalizers", ["kubernetes.io/pvc-protection"])
     if resource is PODS:
         _positive_grace(obj["spec"])
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
@@ -84,6 +95,25 @@ def prepare_new(resource: Resource, obj: Object) -> None:
         obj["status"] = dict(fresh)
     if resource is NAMESPACES:
         obj["spec"] = {"finalizers": ["kubernetes"]}
+
+
+def _job_identity(job: Object) -> None:
+    """A Job selects its pods by its own uid, unless ``manualSelector`` says otherwise."""
+    metadata, spec = job["metadata"], job["spec"]
+    job["status"] = {}
+    if spec.get("manualSelector"):
+        return
+    template = spec["template"]["metadata"]
+    labels = {
+        "batch.kubernetes.io/controller-uid": metadata["uid"],
+        "batch.kubernetes.io/job-name": metadata.get("name", ""),
+        "controller-uid": metadata["uid"],
+        "job-name": metadata.get("name", ""),
+    }
+    template["labels"] = {**template.get("labels", {}), **labels}
+    metadata["labels"] = metadata.get("labels") or dict(template["labels"])
+    spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": metadata["uid"]}}
+    spec.pop("manualSelector", None)
 
 
 def prepare_update(resource: Resource, old: Object, new: Object, subresource: str) -> None:

@@ -1,0 +1,1 @@
+"""The embedded cluster, held to recordings of a real one."""

@@ -1,0 +1,128 @@
+"""Which object of this run plays which one of the recording: names, uids, versions and tokens in requests."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, unquote
+
+from tests.conformance import normalise
+from tests.conformance.api.http import Observer
+
+_WORD = re.compile(r"[A-Za-z0-9_=+-]+(?:\.[A-Za-z0-9_=+-]+)*")
+_VERSION = re.compile(r"((?:^|&|,)(?:metadata\.)?resourceVersion=)(\d+)")
+
+
+@dataclass(slots=True)
+class Names:
+    """Recorded words and what stands for them here. Learned from answers; guessed by shape for generated names."""
+
+    observer: Observer
+    words: dict[str, str] = field(default_factory=dict)
+    versions: dict[int, str] = field(default_factory=dict)
+
+    def learn(self, recorded: Any, actual: Any) -> None:
+        """Take in what an answer shows: identities of the same object in both."""
+        if isinstance(recorded, dict) and isinstance(actual, dict):
+            self._learn_metadata(recorded.get("metadata"), actual.get("metadata"))
+            for key in ("items", "rows"):
+                self._learn_items(recorded.get(key), actual.get(key))
+            self.learn(recorded.get("object"), actual.get("object"))
+
+    def _learn_metadata(self, recorded: Any, actual: Any) -> None:
+        if not isinstance(recorded, dict) or not isinstance(actual, dict):
+            return
+        for key in ("uid", "name", "continue"):
+            one, other = recorded.get(key), actual.get(key)
+            if one and other and one != other:
+                self._bind(str(one), str(other))
+        one, other = recorded.get("resourceVersion"), actual.get("resourceVersion")
+        if str(one).isdecimal() and other:
+            self.versions.setdefault(int(str(one)), str(other))
+
+    def _learn_items(self, recorded: Any, actual: Any) -> None:
+        if not isinstance(recorded, list) or not isinstance(actual, list):
+            return
+        left = list(actual)
+        for item in recorded:
+            for other in left:
+                if _shape(item) == _shape(other):
+                    left.remove(other)
+                    self.learn(item, other)
+                    break
+
+    def _bind(self, recorded: str, actual: str) -> None:
+        self.words[recorded] = actual
+        if "<hash>-<rand>" in normalise.text(recorded):
+            self.words.setdefault(recorded.rpartition("-")[0], actual.rpartition("-")[0])
+
+    def path(self, path: str) -> str:
+        """A recorded path with the names of this run."""
+        return "/".join(quote(self.word(unquote(part)), safe=":@!$&'()*+,;=~") for part in path.split("/"))
+
+    def query(self, query: str) -> str:
+        """A recorded query with the names and versions of this run."""
+        renamed = []
+        for pair in filter(None, query.split("&")):
+            key, sign, value = pair.partition("=")
+            if key == "resourceVersion":
+                renamed.append(f"{key}={self.version(value)}")
+            elif key in ("fieldSelector", "labelSelector", "continue"):
+                renamed.append(f"{key}={quote(self.text(unquote(value)), safe='')}")
+            else:
+                renamed.append(key + sign + value)
+        return "&".join(renamed)
+
+    def version(self, recorded: str) -> str:
+        """The version here that corresponds to a recorded one; one that no answer gave stays as it is."""
+        if not recorded.isdecimal() or not self.versions:
+            return recorded
+        wanted = int(recorded)
+        if wanted in self.versions:
+            return self.versions[wanted]
+        known = sorted(self.versions)
+        if not known[0] <= wanted <= known[-1] + 5000:
+            return recorded
+        return self.versions[max(version for version in known if version <= wanted)]
+
+    def body(self, value: Any, key: str = "") -> Any:
+        """A recorded body with the names and versions of this run."""
+        if isinstance(value, dict):
+            return {self.text(k): self.body(v, k) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self.body(item, key) for item in value]
+        if not isinstance(value, str):
+            return value
+        return self.version(value) if key == "resourceVersion" else self.text(value)
+
+    def text(self, text: str) -> str:
+        """Every known word of a text, replaced."""
+        return _WORD.sub(lambda match: self.word(match[0]), text) if len(text) < 5000 else text
+
+    def word(self, word: str) -> str:
+        """One word; a generated name that is not known yet is given to the oldest object of that shape."""
+        if word in self.words:
+            return self.words[word]
+        shape = normalise.text(word)
+        if "<hash>" in shape and (found := self._oldest_free(word, shape)):
+            self._bind(word, found)
+            return found
+        return word
+
+    def _oldest_free(self, word: str, shape: str) -> str:
+        taken = set(self.words.values())
+        owner = self.words.get(word.rpartition("-")[0], "") if shape.endswith("<rand>") else ""
+        return next(
+            (
+                name
+                for _, _, name in self.observer.history
+                if name not in taken and normalise.text(name) == shape and name.startswith(owner)
+            ),
+            "",
+        )
+
+
+def _shape(item: Any) -> Any:
+    metadata = (item.get("object") or item).get("metadata") or {} if isinstance(item, dict) else {}
+    return metadata.get("namespace"), normalise.generated(str(metadata.get("name")))

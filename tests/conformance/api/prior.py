@@ -1,0 +1,197 @@
+"""What existed before a recording began, worked out from what it shows and never creates."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+_SERVER = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink", "ownerReferences")
+_PLURALS = {
+    "Deployment": "/apis/apps/v1/namespaces/{ns}/deployments",
+    "ReplicaSet": "/apis/apps/v1/namespaces/{ns}/replicasets",
+    "Pod": "/api/v1/namespaces/{ns}/pods",
+    "Service": "/api/v1/namespaces/{ns}/services",
+    "ConfigMap": "/api/v1/namespaces/{ns}/configmaps",
+    "Secret": "/api/v1/namespaces/{ns}/secrets",
+    "ServiceAccount": "/api/v1/namespaces/{ns}/serviceaccounts",
+    "PodDisruptionBudget": "/apis/policy/v1/namespaces/{ns}/poddisruptionbudgets",
+    "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/{ns}/horizontalpodautoscalers",
+    "Job": "/apis/batch/v1/namespaces/{ns}/jobs",
+}
+_BUILT_IN = {"default", "kube-root-ca.crt", "kubernetes"}
+_BEHAVIOURS = {"ContainerCreating": "creating", "CrashLoopBackOff": "crash", "Completed": "complete",
+               "Error": "fail", "Terminating": "hang"}  # fmt: skip
+
+Create = tuple[str, dict[str, Any]]
+"""Collection path, object."""
+
+
+def namespaces(parts: list[dict[str, Any]]) -> set[str]:
+    """Namespaces that requests succeed in and that the recording does not create."""
+    used: set[str] = {"system"}
+    made: set[str] = set()
+    for exchange in _exchanges(parts):
+        path = exchange["request"]["path"].split("/")
+        if path[-1] == "namespaces" and exchange["request"]["method"] == "POST":
+            made.add(((exchange["request"].get("body") or {}).get("metadata") or {}).get("name", ""))
+        if "namespaces" in path[:-2] and exchange["response"]["status"] == 201:
+            used.add(path[path.index("namespaces") + 1])
+    return used - made - {"default", "kube-system", "kube-public", "kube-node-lease"}
+
+
+def nodes(parts: list[dict[str, Any]]) -> set[str]:
+    """Nodes that the recording shows and does not create."""
+    found: set[str] = set()
+    for exchange in _exchanges(parts):
+        for obj in _shown(exchange["response"].get("body")):
+            if obj.get("kind") == "Node":
+                found.add(obj["metadata"]["name"])
+            elif (node := (obj.get("spec") or {}).get("nodeName")) and "node" in node:
+                found.add(node)
+    for part in parts:
+        for event in part.get("watch") or []:
+            if event["resource"] == "nodes":
+                found.add(event["object"]["metadata"]["name"])
+    return {name for name in found if name.startswith("gpu-node")} | {"gpu-node-1"}
+
+
+def objects(parts: list[dict[str, Any]]) -> list[Create]:
+    """The objects to create before the first exchange; pods and ReplicaSets come from their Deployments."""
+    known: set[tuple[str, str, str]] = set()
+    seeds: dict[tuple[str, str, str], dict[str, Any]] = {}
+    owned: list[dict[str, Any]] = []
+    for exchange in _exchanges(parts):
+        made = exchange["response"]["status"] == 201
+        for obj in _shown(exchange["response"].get("body")):
+            key = _key(obj)
+            if key[0] not in _PLURALS or key in known or key[2] in _BUILT_IN:
+                continue
+            known.add(key)
+            if made or obj.get("_reduced") or "creationTimestamp" not in obj["metadata"]:
+                continue
+            (owned.append if obj["metadata"].get("ownerReferences") else lambda o, k=key: seeds.update({k: o}))(obj)
+    for obj in owned:
+        deployment = _deployment_behind(obj, parts)
+        if deployment and _key(deployment) not in known:
+            known.add(_key(deployment))
+            seeds[_key(deployment)] = deployment
+    return [_creation(obj) for obj in seeds.values()]
+
+
+def pods_of_tables(parts: list[dict[str, Any]]) -> list[Create]:
+    """Pods that only tables show: their state is asked of the player by its annotation."""
+    created = {_key(obj) for exchange in _exchanges(parts) for obj in _shown(exchange["response"].get("body"))}
+    rows: dict[str, tuple[str, Any]] = {}
+    for exchange in _exchanges(parts):
+        table = exchange["response"].get("body")
+        if isinstance(table, dict) and table.get("kind") == "Table" and exchange["request"]["path"].endswith("/pods"):
+            for row in table.get("rows") or []:
+                metadata = row["object"]["metadata"]
+                if "pod-template-hash" not in (metadata.get("labels") or {}):
+                    rows.setdefault(metadata["name"], (metadata["namespace"], row))
+    return [
+        _table_pod(name, namespace, row)
+        for name, (namespace, row) in rows.items()
+        if ("Pod", namespace, name) not in created
+    ]
+
+
+def _table_pod(name: str, namespace: str, row: dict[str, Any]) -> Create:
+    ready, state = row["cells"][1], row["cells"][2]
+    count = int(str(ready).partition("/")[2])
+    behaviour = _BEHAVIOURS.get(state, "notready" if state == "Running" and ready.startswith("0/") else "")
+    image = "vllm-emu:bad" if "Image" in state else "vllm-emu:v1"
+    metadata = {"name": name, "namespace": namespace, "labels": row["object"]["metadata"].get("labels") or {}}
+    if behaviour:
+        metadata["annotations"] = {"golden/kubelet": behaviour}
+    containers = [{"name": "vllm" if n == 0 else f"c{n}", "image": image} for n in range(count)]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": containers}}
+    return _PLURALS["Pod"].format(ns=namespace), pod
+
+
+def _exchanges(parts: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for part in parts:
+        yield from part.get("exchanges") or []
+
+
+def _shown(body: Any) -> Iterator[dict[str, Any]]:
+    """The objects of an answer."""
+    if not isinstance(body, dict) or body.get("kind") in ("Status", "Table", None):
+        return
+    if "items" in body:
+        kind = str(body["kind"]).removesuffix("List")
+        for item in body["items"] or []:
+            if isinstance(item, dict) and isinstance(item.get("metadata"), dict):
+                yield {"kind": kind, "apiVersion": body.get("apiVersion"), **item}
+    elif isinstance(body.get("metadata"), dict) and body["metadata"].get("name"):
+        yield body
+
+
+def _key(obj: dict[str, Any]) -> tuple[str, str, str]:
+    metadata = obj["metadata"]
+    return str(obj.get("kind")), metadata.get("namespace") or "", metadata.get("name") or ""
+
+
+def _creation(obj: dict[str, Any]) -> Create:
+    seed = copy.deepcopy({key: value for key, value in obj.items() if key not in ("status", "_reduced")})
+    metadata = {key: value for key, value in seed["metadata"].items() if key not in _SERVER}
+    annotations = {
+        key: value
+        for key, value in (metadata.get("annotations") or {}).items()
+        if not key.startswith("deployment.kubernetes.io/")
+    }
+    metadata["annotations"] = annotations
+    if not annotations:
+        del metadata["annotations"]
+    seed["metadata"] = metadata
+    if seed["kind"] == "Service":
+        for key in ("clusterIP", "clusterIPs"):
+            if seed["spec"].get(key) not in ("None", ["None"]):
+                seed["spec"].pop(key, None)
+    if seed["kind"] == "Pod":
+        seed["spec"].pop("nodeName", None)
+    return _PLURALS[seed["kind"]].format(ns=metadata.get("namespace", "")), seed
+
+
+def _deployment_behind(obj: dict[str, Any], parts: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The Deployment that a pod or ReplicaSet belongs to, as far as the recording tells."""
+    owner, metadata = obj["metadata"]["ownerReferences"][0], obj["metadata"]
+    hash_value = (metadata.get("labels") or {}).get("pod-template-hash")
+    if owner["kind"] not in ("ReplicaSet", "Deployment") or not hash_value:
+        return None
+    name = owner["name"].removesuffix(f"-{hash_value}")
+    labels = {key: value for key, value in metadata["labels"].items() if key != "pod-template-hash"}
+    template = (obj.get("spec") or {}).get("template") or {"spec": _template_spec(obj.get("spec") or {})}
+    seen = _watched_deployment(name, parts)
+    spec = {key: seen["spec"][key] for key in ("strategy", "progressDeadlineSeconds") if key in seen.get("spec", {})}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": metadata["namespace"], "labels": labels, "creationTimestamp": ""},
+        "spec": {
+            "replicas": (seen.get("spec") or {}).get("replicas", 2),
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": template["spec"]},
+            **spec,
+        },
+    }
+
+
+def _template_spec(spec: dict[str, Any]) -> dict[str, Any]:
+    kept = ("containers", "terminationGracePeriodSeconds", "initContainers")
+    result = {key: spec[key] for key in kept if key in spec}
+    result["containers"] = [
+        {**c, "volumeMounts": [m for m in c.get("volumeMounts", []) if "kube-api-access" not in m["name"]]}
+        for c in result["containers"]
+    ]
+    return result
+
+
+def _watched_deployment(name: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
+    for part in parts:
+        for event in part.get("watch") or []:
+            if event["resource"] == "deployments" and event["object"]["metadata"]["name"] == name:
+                found: dict[str, Any] = event["object"]
+                return found
+    return {}

@@ -1,0 +1,341 @@
+"""Replay of one flow: every request is sent again, every answer compared.
+
+An answer has to be equal after normalising (``normalise.py``). Controllers, scheduler and kubelet work beside the
+client, in this run as in the recorded one, but never at exactly the same moment. So where they have a hand in what is
+shown, two more answers are accepted, and nothing else: a read that becomes equal within `SETTLE_SECONDS`, and an object
+or list item of which an independent observer saw exactly the recorded version during the flow. A value that never
+occurs is a difference in any case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.conformance import scope
+from tests.conformance.api import prior, target
+from tests.conformance.api.http import Answer, Http, Observer
+from tests.conformance.api.names import Names
+from tests.conformance.api.player import Player, delays_of
+from tests.conformance.api.watched import event_differences, watched_differences
+from tests.conformance.compare import differences
+from tests.conformance.normalise import generated
+from tests.conformance.recordings import Flow
+
+SETTLE_SECONDS = 3.0
+HEADERS = ("Warning", "Content-Type", "Retry-After", "Allow")
+_UNKNOWN_BODY = ("<repeat>", "<see discovery.json>")
+_PLAYED = {
+    "pods", "deployments", "replicasets", "events", "endpointslices", "endpoints", "nodes", "jobs", "namespaces",
+    "poddisruptionbudgets", "horizontalpodautoscalers", "serviceaccounts", "leases", "scale",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Result:
+    """How many exchanges of a recording were equal, different, out of scope; and what was different."""
+
+    recording: str
+    exchanges: int = 0
+    equal: int = 0
+    different: int = 0
+    unsupported: int = 0
+    details: list[str] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def count(self, label: str, problems: list[str], reason: str = "") -> None:
+        """Take in one exchange."""
+        self.exchanges += 1
+        if reason:
+            self.unsupported += 1
+            self.reasons[reason] += 1
+        elif problems:
+            self.different += 1
+            self.details.append(f"{label}\n    " + "\n    ".join(problems[:12]))
+        else:
+            self.equal += 1
+
+
+async def replay(flow: Flow, kubeconfig: str = "") -> list[Result]:
+    """Replay all parts of a flow on one cluster; a new embedded one unless a kubeconfig is given."""
+    parts = flow.parts()
+    contents = [content for _, content in parts]
+    with_accounts = "kube-api-access-" in json.dumps([c.get("exchanges") for c in contents])
+    opened = target.existing(kubeconfig) if kubeconfig else target.embedded(service_accounts=with_accounts)
+    async with opened as http, _scene(http, contents, make_nodes=not kubeconfig) as observer:
+        names = Names(observer)
+        return [await _Replay(http, observer, names, name, content).run() for name, content in parts]
+
+
+@contextlib.asynccontextmanager
+async def _scene(http: Http, parts: list[dict[str, Any]], *, make_nodes: bool) -> AsyncIterator[Observer]:
+    """What was there before the recording: nodes, namespaces, objects; with observer and player at work."""
+    observer = Observer(http)
+    player = Player(http, delays_of(parts[0]))
+    at_work = [asyncio.ensure_future(observer.run()), asyncio.ensure_future(player.run(observer.pods))]
+    try:
+        names = prior.nodes(parts) if make_nodes else set()
+        for name in sorted(names):
+            await target.register_node(http, name)
+        at_work += [asyncio.ensure_future(_heartbeat(http, name)) for name in names]
+        for name in sorted(prior.namespaces(parts)):
+            await http.call("POST", "/api/v1/namespaces", "", {"metadata": {"name": name}})
+        await observer.quiet()
+        for path, obj in [*prior.objects(parts), *prior.pods_of_tables(parts)]:
+            await http.call("POST", path, "", obj)
+        await observer.quiet(calm_seconds=0.8)
+        yield observer
+    finally:
+        for work in at_work:
+            work.cancel()
+        await asyncio.gather(*at_work, return_exceptions=True)
+
+
+async def _heartbeat(http: Http, node: str) -> None:
+    while True:
+        await asyncio.sleep(10)
+        await target.beat(http, node)
+
+
+class _Replay:
+    """One recording against a prepared cluster."""
+
+    def __init__(self, http: Http, observer: Observer, names: Names, name: str, content: dict[str, Any]) -> None:
+        self._http = http
+        self._observer = observer
+        self._names = names
+        self._content = content
+        self._result = Result(name)
+        self._bodies: dict[str, Any] = {}
+        self._watches: list[tuple[dict[str, Any], asyncio.Task[list[str]]]] = []
+
+    async def run(self) -> Result:
+        exchanges = self._content.get("exchanges") or []
+        loop = asyncio.get_running_loop()
+        began, watched_from = loop.time(), len(self._observer.events)
+        first = min((e["t"] for e in exchanges), default=0.0)
+        for exchange in sorted(exchanges, key=lambda e: (e["t"], e["n"])):
+            await asyncio.sleep(max(0.0, began + exchange["t"] - first - loop.time()))
+            before = loop.time()
+            await self._exchange(exchange)
+            began += max(0.0, loop.time() - before - exchange.get("dt", 0.0))
+        for exchange, task in self._watches:
+            self._result.count(_label(exchange), await task)
+        await self._watched(watched_from)
+        return self._result
+
+    async def _exchange(self, exchange: dict[str, Any]) -> None:
+        reason = scope.reason(self._result.recording, exchange)
+        request = exchange["request"]
+        if reason:
+            self._result.count(_label(exchange), [], reason)
+            if request["method"] != "GET":
+                await self._send(exchange)
+            return
+        if exchange["response"].get("events") is not None:
+            self._watches.append((exchange, asyncio.ensure_future(self._watch(exchange))))
+            await asyncio.sleep(0)
+            return
+        answer = await self._send(exchange)
+        problems = self._problems(exchange, answer)
+        if problems and request["method"] == "GET":
+            problems = await self._settled(exchange, problems)
+        elif not problems:
+            self._names.learn(self._recorded_body(exchange), answer.body)
+        if problems and self._was_seen(exchange, problems):
+            problems = []
+        self._result.count(_label(exchange), problems)
+
+    async def _send(self, exchange: dict[str, Any]) -> Answer:
+        request = exchange["request"]
+        headers = {key: value for key, value in request["headers"].items() if key in ("Accept", "User-Agent")}
+        if "Accept" not in headers:
+            headers["Accept"] = ""
+        body = self._request_body(exchange)
+        return await self._http.call(
+            request["method"],
+            self._names.path(request["path"]),
+            self._names.query(request.get("query") or ""),
+            body,
+            content_type=_content_type(request, body),
+            headers=headers,
+            anonymous="no Authorization" in exchange.get("note", "") or "anonymous" in exchange.get("note", ""),
+        )
+
+    def _request_body(self, exchange: dict[str, Any]) -> Any:
+        request = exchange["request"]
+        body = request.get("body")
+        if not isinstance(body, str):
+            return self._names.body(body)
+        if body.startswith("<protobuf"):
+            return self._rebuilt(exchange)
+        if body.startswith("<1.1 MB"):
+            return {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "big"},
+                "data": {"k": "x" * 1_100_000},
+            }
+        return body
+
+    def _rebuilt(self, exchange: dict[str, Any]) -> Any:
+        """What a protobuf body must have said, judged by the answer."""
+        request, shown = exchange["request"], exchange["response"].get("body")
+        if request["method"] == "DELETE":
+            return {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
+        if request["path"].endswith("/eviction"):
+            return {"kind": "Eviction", "apiVersion": "policy/v1", "metadata": {"name": request["path"].split("/")[-2]}}
+        if not isinstance(shown, dict) or shown.get("kind") == "Status":
+            return {}
+        metadata = {k: v for k, v in shown["metadata"].items() if k in ("name", "namespace", "labels", "annotations")}
+        sent = {key: value for key, value in shown.items() if key not in ("status", "_reduced")}
+        return self._names.body({**sent, "metadata": metadata})
+
+    def _recorded_body(self, exchange: dict[str, Any]) -> Any:
+        body = exchange["response"].get("body")
+        request = exchange["request"]
+        if request["method"] == "GET" and isinstance(body, dict):
+            self._bodies[f"{request['path']}?{request.get('query')}"] = body
+        return body
+
+    def _problems(self, exchange: dict[str, Any], answer: Answer) -> list[str]:
+        recorded = exchange["response"]
+        found = []
+        if answer.status != recorded["status"]:
+            found.append(f"status: recorded {recorded['status']}, got {answer.status}: {str(answer.body)[:300]}")
+        for name in HEADERS:
+            one, other = _header(recorded.get("headers") or {}, name), _header(answer.headers, name)
+            if one != other:
+                found.append(f"header {name}: recorded {one}, got {other}")
+        body = recorded.get("body")
+        if isinstance(body, str) and (body in _UNKNOWN_BODY or body.startswith("<")):
+            if "body_status" in recorded and isinstance(answer.body, dict):
+                found += differences({"status": recorded["body_status"]}, {"status": answer.body.get("status")})
+            return found
+        return found + differences(body, answer.body)
+
+    async def _settled(self, exchange: dict[str, Any], problems: list[str]) -> list[str]:
+        """Read again until it is equal, if anybody else may still change what is read."""
+        if not _is_played(exchange):
+            return problems
+        loop = asyncio.get_running_loop()
+        end = loop.time() + SETTLE_SECONDS
+        latest = problems
+        while latest and loop.time() < end:
+            if self._was_seen(exchange, problems):
+                return []
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._observer.changed.wait(), 0.2)
+            answer = await self._send(exchange)
+            latest = self._problems(exchange, answer)
+            if not latest:
+                self._names.learn(self._recorded_body(exchange), answer.body)
+        return latest
+
+    def _was_seen(self, exchange: dict[str, Any], problems: list[str]) -> bool:
+        """Whether the observer saw the recorded versions of what the answer shows."""
+        body = exchange["response"].get("body")
+        if any(problem.startswith(("status:", "header")) for problem in problems):
+            return False
+        if isinstance(body, str) and "body_status" in exchange["response"]:
+            body = {"_reduced": True, "status": exchange["response"]["body_status"]}
+            return any(not differences(body, version) for version in self._versions(exchange))
+        if not isinstance(body, dict) or not _is_played(exchange) or body.get("kind") in ("Status", "Table", "Scale"):
+            return False
+        if "items" in body:
+            return all(self._item_was_seen(exchange, item) for item in body["items"] or [])
+        return any(not differences(body, version) for version in self._versions(exchange))
+
+    def _item_was_seen(self, exchange: dict[str, Any], item: dict[str, Any]) -> bool:
+        plural = exchange["request"]["path"].rstrip("/").rsplit("/", 1)[-1]
+        shape = generated(item["metadata"]["name"]) if "name" in item["metadata"] else ""
+        return any(
+            not differences({**item, "_reduced": True}, version)
+            for (resource, _, name), versions in self._observer.history.items()
+            if resource == plural and generated(name) == shape
+            for version in versions
+        )
+
+    def _versions(self, exchange: dict[str, Any]) -> list[Any]:
+        parts = [part for part in self._names.path(exchange["request"]["path"]).split("/") if part]
+        if parts[-1] in ("status", "scale", "eviction", "binding"):
+            parts.pop()
+        if len(parts) < 2 or exchange["request"]["method"] == "POST":
+            return []
+        namespace = parts[parts.index("namespaces") + 1] if "namespaces" in parts[:-2] else ""
+        return self._observer.history.get((parts[-2], namespace, parts[-1]), [])
+
+    async def _watch(self, exchange: dict[str, Any]) -> list[str]:
+        """Open the recorded watch, read as long as it was open, compare its events."""
+        request, recorded = exchange["request"], exchange["response"]
+        headers = {key: value for key, value in request["headers"].items() if key in ("Accept", "User-Agent")}
+        path, query = self._names.path(request["path"]), self._names.query(request.get("query") or "")
+        seen: list[Any] = []
+        try:
+            async with (
+                asyncio.timeout(exchange.get("dt", 0.0) + SETTLE_SECONDS),
+                self._http.stream(path, query, headers) as answer,
+            ):
+                if answer.status != recorded["status"]:
+                    return [f"status: recorded {recorded['status']}, got {answer.status}"]
+                async for line in answer.content:
+                    seen.append(json.loads(line))
+                    if recorded.get("closed_by") == "client" and not event_differences(recorded["events"], seen):
+                        break
+        except TimeoutError:
+            pass
+        return event_differences(recorded["events"], seen, played=_is_played(exchange))
+
+    async def _watched(self, start: int) -> None:
+        """Compare what the observers of both runs saw of each object."""
+        recorded = [event for event in self._content.get("watch") or [] if event["type"] != "MARK"]
+        if not recorded:
+            return
+        reason = scope.reason(self._result.recording, _WATCHED)
+        end = asyncio.get_running_loop().time() + SETTLE_SECONDS
+        problems = watched_differences(recorded, self._observer.events[max(0, start - 1) :])
+        while any(found for _, found in problems) and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0.3)
+            problems = watched_differences(recorded, self._observer.events[max(0, start - 1) :])
+        for label, found in problems:
+            self._result.count(f"watch of {label}", found, reason)
+
+
+_WATCHED: dict[str, Any] = {
+    "n": -1,
+    "request": {"method": "WATCH", "path": "", "headers": {}},
+    "response": {"status": 200},
+}
+
+
+def _label(exchange: dict[str, Any]) -> str:
+    request, note = exchange["request"], exchange.get("note", "")
+    query = f"?{request['query']}" if request.get("query") else ""
+    return f"#{exchange['n']} {request['method']} {request['path']}{query}" + (f" ({note})" if note else "")
+
+
+def _is_played(exchange: dict[str, Any]) -> bool:
+    """Whether controllers, scheduler or kubelet have a hand in what the path shows."""
+    return bool(_PLAYED & set(exchange["request"]["path"].split("/")))
+
+
+def _content_type(request: dict[str, Any], body: Any) -> str:
+    given = str(request["headers"].get("Content-Type") or "application/json")
+    rebuilt = "protobuf" in given and not isinstance(body, str)
+    return "application/json" if rebuilt else given
+
+
+def _header(headers: dict[str, Any], name: str) -> list[str]:
+    value = headers.get(name) or headers.get(name.title())
+    if value is None:
+        return []
+    return sorted(str(v).replace(" ", "") if name == "Content-Type" else str(v) for v in _listed(value))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,165 @@
+"""The cluster that recordings are replayed against: an embedded control plane, or any cluster by its kubeconfig."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+
+from tests.conformance.api.http import Http
+
+NODE: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Node",
+    "metadata": {
+        "name": "gpu-node-1",
+        "labels": {
+            "beta.kubernetes.io/arch": "amd64",
+            "beta.kubernetes.io/os": "linux",
+            "kubernetes.io/arch": "amd64",
+            "kubernetes.io/os": "linux",
+            "nvidia.com/gpu.product": "Fake-GPU",
+        },
+    },
+}
+
+
+@contextlib.asynccontextmanager
+async def embedded(*, service_accounts: bool) -> AsyncIterator[Http]:
+    """A control plane without nodes: API server over HTTP, controllers, scheduler.
+
+    Args:
+        service_accounts: whether the ServiceAccount admission plugin is on.
+    """
+    from cluster.embedded.apiserver.bootstrap import bootstrap
+    from cluster.embedded.apiserver.http import ApiServer
+    from cluster.embedded.apiserver.local import LocalClient
+    from cluster.embedded.apiserver.registry import Registry
+    from cluster.embedded.controllers.manager import ControllerSettings, run_controllers
+    from cluster.embedded.scheduler import run_scheduler
+    from cluster.embedded.store import Store
+
+    addresses = itertools.count(1)
+    registry = Registry(
+        Store(), service_addresses=lambda: f"127.96.0.{next(addresses)}", service_accounts=service_accounts
+    )
+    token = secrets.token_urlsafe(16)
+    server = ApiServer(registry, token=token, tls=None, pod_streams=_NoStreams())
+    bootstrap(registry)
+    port = await server.start()
+    scheduler = LocalClient(registry, manager="kube-scheduler")
+    parts = [
+        asyncio.ensure_future(run_controllers(LocalClient(registry), ControllerSettings(ca_pem="PEM"))),
+        asyncio.ensure_future(run_scheduler(scheduler)),
+    ]
+    try:
+        async with _session() as session:
+            yield Http(session, f"http://127.0.0.1:{port}", token)
+    finally:
+        for part in parts:
+            part.cancel()
+        results = await asyncio.gather(*parts, return_exceptions=True)
+        await server.stop()
+        broken = [r for r in results if isinstance(r, BaseException) and not isinstance(r, asyncio.CancelledError)]
+    if broken:
+        raise broken[0]
+
+
+@contextlib.asynccontextmanager
+async def existing(kubeconfig: str) -> AsyncIterator[Http]:
+    """Any cluster, by a kubeconfig with a bearer token."""
+    import ssl
+
+    from kubernetes import client, config
+
+    settings = client.Configuration()
+    config.load_kube_config(kubeconfig, client_configuration=settings)
+    context = ssl.create_default_context(cafile=settings.ssl_ca_cert)
+    if settings.cert_file:
+        context.load_cert_chain(settings.cert_file, settings.key_file)
+    token = (settings.api_key.get("authorization") or "").removeprefix("Bearer ")
+    async with _session(context) as session:
+        yield Http(session, settings.host, token)
+
+
+def _session(context: Any = None) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=0, ssl=context) if context else aiohttp.TCPConnector(limit=0)
+    return aiohttp.ClientSession(connector=connector, auto_decompress=True)
+
+
+class _NoStreams:
+    """There is no kubelet behind the node."""
+
+    def logs(self, *args: Any) -> Any:
+        raise ConnectionRefusedError("no kubelet")
+
+    async def exec(self, *args: Any, **kwargs: Any) -> Any:
+        raise ConnectionRefusedError("no kubelet")
+
+
+async def register_node(http: Http, name: str = "gpu-node-1") -> None:
+    """The fake node of the recordings, Ready, with four GPUs."""
+    labels = {**NODE["metadata"]["labels"], "kubernetes.io/hostname": name}
+    node = {**NODE, "metadata": {"name": name, "labels": labels}}
+    await http.call("POST", "/api/v1/nodes", "", node)
+    await beat(http, name)
+
+
+async def beat(http: Http, name: str) -> None:
+    """Post the node's status as its kubelet does, and renew its lease."""
+    from datetime import UTC, datetime
+
+    now = datetime.now(UTC)
+    amounts = {"cpu": "16", "ephemeral-storage": "100Gi", "memory": "64Gi", "pods": "110", "nvidia.com/gpu": "4"}
+    condition = {"lastHeartbeatTime": f"{now:%Y-%m-%dT%H:%M:%SZ}", "lastTransitionTime": f"{now:%Y-%m-%dT%H:%M:%SZ}"}
+    unwell = [
+        (kind, "False", f"KubeletHas{text}", f"kubelet has {words}")
+        for kind, text, words in (
+            ("MemoryPressure", "SufficientMemory", "sufficient memory available"),
+            ("DiskPressure", "NoDiskPressure", "no disk pressure"),
+            ("PIDPressure", "SufficientPID", "sufficient PID available"),
+        )
+    ]
+    states = [*unwell, ("Ready", "True", "KubeletReady", "kubelet is posting ready status")]
+    status = {
+        "capacity": amounts,
+        "allocatable": amounts,
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": 10999}},
+        "conditions": [{"type": t, "status": s, "reason": r, "message": m, **condition} for t, s, r, m in states],
+        "nodeInfo": {
+            "architecture": "amd64",
+            "bootID": "b",
+            "containerRuntimeVersion": "fake://1.0",
+            "kernelVersion": "6.1.0",
+            "kubeProxyVersion": "",
+            "kubeletVersion": "v1.36.2",
+            "machineID": "m",
+            "operatingSystem": "linux",
+            "osImage": "Fake Linux",
+            "systemUUID": "u",
+        },
+    }
+    await http.call(
+        "PATCH",
+        f"/api/v1/nodes/{name}/status",
+        "",
+        {"status": status},
+        content_type="application/strategic-merge-patch+json",
+    )
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name, "namespace": "kube-node-lease"},
+        "spec": {
+            "holderIdentity": name,
+            "leaseDurationSeconds": 40,
+            "renewTime": f"{now:%Y-%m-%dT%H:%M:%S.%fZ}",
+        },
+    }
+    await http.call("PUT", f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}", "", lease)
