@@ -30,6 +30,7 @@ class PodWorker:
         self._terminated = False
         self._deleted = False
         self._sandbox_ready = False
+        self._sandbox_seen = False
         self._start_time = wall_clock()
         self._written: Object | None = None
         self._write_lock = asyncio.Lock()
@@ -107,7 +108,7 @@ class PodWorker:
             views = {name: runner.view for name, runner in self.runners.items()}
             facts = PodFacts(
                 host_ip=self._node.settings.address,
-                pod_ip=self._context.ip,
+                pod_ip=self._context.ip if self._sandbox_seen else "",
                 start_time=self._start_time,
                 sandbox_ready=self._sandbox_ready,
                 terminating=self._terminated,
@@ -146,6 +147,7 @@ class PodWorker:
             return
         self._sandbox_ready = True
         await self.publish()
+        self._sandbox_seen = True
         if not await self._initialize():
             await self._finish()
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from typing import Protocol
 
@@ -11,6 +12,8 @@ from cluster.embedded.node.instance import Instance
 from cluster.embedded.node.probes import Attempt, Outcome, ProbeSettings, ResultCounter, attempt
 from cluster.embedded.node.status import ContainerView
 from cluster.embedded.resources import Object
+
+_RELIST_SECONDS = 1.0
 
 
 class Probed(Protocol):
@@ -41,6 +44,8 @@ class Prober:
         self._instance = instance
         self._tasks: list[asyncio.Task[None]] = []
         self._began = asyncio.get_running_loop().time()
+        self._look = asyncio.Event()
+        self._readiness_base = context.began
 
     def start(self) -> None:
         """Set the initial results, and start to probe."""
@@ -77,13 +82,19 @@ class Prober:
     async def _readiness(self, probe: Object, settings: ProbeSettings) -> None:
         await self._container.started.wait()
         await self._initial_delay(settings)
-        counter = ResultCounter(settings)
-        while True:
-            result = counter.add((await self._attempt("Readiness", probe)).outcome)
-            if result is not None and result is not self._container.view.passed_readiness:
-                self._container.view.passed_readiness = result
-                await self._context.publish()
-            await self._tick(settings)
+        counter, view = ResultCounter(settings), self._container.view
+        # A kubelet learns of a new container when it next lists those of its runtime: after half the period on average.
+        noticed = asyncio.get_running_loop().call_later(_RELIST_SECONDS / 2, self._look.set)
+        try:
+            while True:
+                result = counter.add((await self._attempt("Readiness", probe)).outcome)
+                if result is not None and result is not view.passed_readiness:
+                    view.passed_readiness = result
+                    await self._context.publish()
+                    self._look.set()
+                await self._tick_or_look(settings)
+        finally:
+            noticed.cancel()
 
     async def _liveness(self, probe: Object, settings: ProbeSettings) -> None:
         await self._container.started.wait()
@@ -111,9 +122,22 @@ class Prober:
         """Wait for the next tick of the probe's period, and at least for the initial delay."""
         await self._initial_delay(settings)
         now = asyncio.get_running_loop().time()
-        period = settings.period_seconds
-        ticks = math.floor((now - self._context.began) / period) + 1
-        await asyncio.sleep(self._context.began + ticks * period - now)
+        await asyncio.sleep(_next_tick(self._context.began, settings.period_seconds, now) - now)
+
+    async def _tick_or_look(self, settings: ProbeSettings) -> None:
+        """Wait for the next tick, or less when the pod is looked at while the container is not ready.
+
+        Looking starts the period over (Kubernetes: a manual run resets the worker's ticker).
+        """
+        loop = asyncio.get_running_loop()
+        if self._container.view.passed_readiness:
+            self._look.clear()
+        due = _next_tick(self._readiness_base, settings.period_seconds, loop.time())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(due):
+                await self._look.wait()
+                self._look.clear()
+                self._readiness_base = loop.time()
 
     async def _initial_delay(self, settings: ProbeSettings) -> None:
         left = self._began + settings.initial_delay_seconds - asyncio.get_running_loop().time()
@@ -122,3 +146,7 @@ class Prober:
 
     def _warn(self, message: str) -> None:
         self._context.event(self._container.name, "Warning", "Unhealthy", message)
+
+
+def _next_tick(base: float, period_seconds: float, now: float) -> float:
+    return base + (math.floor((now - base) / period_seconds) + 1) * period_seconds

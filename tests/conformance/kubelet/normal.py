@@ -1,0 +1,158 @@
+"""Takes out of an object what differs from run to run, and leaves what a kubelet decides.
+
+What varies: uids, resourceVersions, times, IDs of containers and images, addresses, generated names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cluster.embedded.resources import Object
+from tests.conformance.kubelet.recording import Entry
+
+_PATTERNS = (
+    (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "<uid>"),
+    (re.compile(r"\b[0-9a-f]{64}\b"), "<id>"),
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"), "<time>"),
+    (re.compile(r"\b\d+\.\d+\.\d+\.\d+\b"), "<ip>"),
+    (re.compile(r"<ip>:\d+->"), "<ip>:<port>->"),
+    (re.compile(r"kube-api-access-[a-z0-9]{5}"), "kube-api-access-<x>"),
+)
+_GENERATED = re.compile(r"-[a-z0-9]{5}$")
+UNCOUNTED = {"BackOff"}
+"""Reasons of events that a kubelet repeats whenever it looks at the pod again."""
+
+
+def text(message: str, names: Mapping[str, str]) -> str:
+    """A message without what varies; generated names as ``names`` has them."""
+    for ours, theirs in names.items():
+        message = message.replace(ours, theirs)
+    for pattern, word in _PATTERNS:
+        message = pattern.sub(word, message)
+    return message
+
+
+def stream(entry: Entry, names: Mapping[str, str]) -> tuple[str, str]:
+    """Entries of one stream are in order: those of a pod, the events about one object, an endpoint slice."""
+    if entry.resource == "events":
+        involved = entry.object["involvedObject"]
+        return "events", f"{involved.get('kind')}/{names.get(involved.get('name', ''), involved.get('name'))}"
+    name = str(entry.object["metadata"]["name"])
+    if entry.resource == "endpointslices":
+        return entry.resource, _GENERATED.sub("", name)
+    return entry.resource, names.get(name, name)
+
+
+def state(entry: Entry, names: Mapping[str, str]) -> Object:
+    """What is compared of an entry."""
+    obj = entry.object
+    if entry.resource == "events":
+        return {"change": _change(entry), **_event(obj, names)}
+    shown: Object = {"change": entry.type}
+    if entry.resource == "endpointslices":
+        return shown | _endpoints(obj, names)
+    if entry.resource == "pods":
+        return shown | _pod(obj, names)
+    return shown | _workload(obj, names)
+
+
+def _change(entry: Entry) -> str:
+    return "" if entry.object.get("reason") in UNCOUNTED else entry.type
+
+
+def _event(event: Object, names: Mapping[str, str]) -> Object:
+    reason = event["reason"]
+    return {
+        "reason": reason,
+        "type": event["type"],
+        "message": text(event["message"], names),
+        "count": None if reason in UNCOUNTED else event.get("count"),
+        "fieldPath": event["involvedObject"].get("fieldPath"),
+        "source": source(event),
+    }
+
+
+def source(event: Object) -> str:
+    """The component that wrote an event."""
+    given = event.get("source")
+    if isinstance(given, str):
+        return given
+    return str((given or {}).get("component") or event.get("reportingComponent") or "")
+
+
+def _endpoints(piece: Object, names: Mapping[str, str]) -> Object:
+    endpoints = [
+        {
+            "target": names.get(name := str((e.get("targetRef") or {}).get("name")), name),
+            "conditions": e.get("conditions"),
+            "node": bool(e.get("nodeName")),
+        }
+        for e in piece.get("endpoints") or []
+    ]
+    ports = [{k: p.get(k) for k in ("name", "port", "protocol")} for p in piece.get("ports") or []]
+    return {"endpoints": sorted(endpoints, key=lambda e: str(e["target"])), "ports": ports}
+
+
+def _pod(pod: Object, names: Mapping[str, str]) -> Object:
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    return {
+        "generation": metadata.get("generation"),
+        "deletionGracePeriodSeconds": metadata.get("deletionGracePeriodSeconds"),
+        "terminating": bool(metadata.get("deletionTimestamp")),
+        **{key: status.get(key) for key in ("phase", "reason", "observedGeneration", "qosClass")},
+        "message": text(status.get("message") or "", names),
+        "hasAddress": bool(status.get("podIP")),
+        "hasHost": bool(status.get("hostIP")),
+        "conditions": _conditions(status, names),
+        "initContainers": _containers(status.get("initContainerStatuses"), names),
+        "containers": _containers(status.get("containerStatuses"), names),
+    }
+
+
+def _conditions(status: Object, names: Mapping[str, str]) -> Object:
+    return {
+        c["type"]: " ".join(
+            str(part) for part in (c["status"], c.get("reason") or "", text(c.get("message") or "", names)) if part
+        )
+        for c in status.get("conditions") or []
+    }
+
+
+def _containers(statuses: Sequence[Object] | None, names: Mapping[str, str]) -> Object:
+    return {
+        status["name"]: {
+            "state": _container_state(status.get("state"), names),
+            "lastState": _container_state(status.get("lastState"), names),
+            **{key: status.get(key) for key in ("ready", "started", "restartCount", "image")},
+            "hasImage": bool(status.get("imageID")),
+            "hasID": bool(status.get("containerID")),
+        }
+        for status in statuses or []
+    }
+
+
+def _container_state(given: Object | None, names: Mapping[str, str]) -> Any:
+    return {
+        kind: {
+            key: text(value, names) if isinstance(value, str) else value
+            for key, value in sorted(content.items())
+            if key not in ("startedAt", "finishedAt", "containerID")
+        }
+        for kind, content in (given or {}).items()
+    }
+
+
+def _workload(obj: Object, names: Mapping[str, str]) -> Object:
+    metadata, status = obj["metadata"], obj.get("status") or {}
+    counts = {key: value for key, value in sorted(status.items()) if isinstance(value, int)}
+    annotations = metadata.get("annotations") or {}
+    return {
+        "generation": metadata.get("generation"),
+        "annotations": {k: v for k, v in sorted(annotations.items()) if "last-applied" not in k},
+        "replicas": (obj.get("spec") or {}).get("replicas"),
+        "taints": sorted((t.get("key", ""), t.get("effect", "")) for t in (obj.get("spec") or {}).get("taints") or []),
+        "counts": counts,
+        "conditions": _conditions(status, names),
+    }
