@@ -76,7 +76,7 @@ class Instance:
         program = find_program(self.plan.argv, self.plan.env)
         try:
             self._running = self._launcher.spawn(
-                [program, *self.plan.argv[1:]], env=self.plan.env, cwd=self.plan.cwd, identity=self.identity
+                self.plan.argv, env=self.plan.env, cwd=self.plan.cwd, identity=self.identity, program=program
             )
         except OSError as error:
             raise StartError(_cannot_execute(self.plan.argv[0], error.strerror or str(error))) from None
@@ -125,7 +125,8 @@ class Instance:
         try:
             program = find_program(argv, self.plan.env)
             running = self._launcher.spawn(
-                [program, *argv[1:]],
+                argv,
+                program=program,
                 env=self.plan.env,
                 cwd=self.plan.cwd,
                 identity=self.identity,

@@ -106,14 +106,19 @@ class Prober:
                 return
 
     async def _attempt(self, kind: str, probe: Object) -> Attempt:
+        return await asyncio.shield(asyncio.ensure_future(self._complete(kind, probe)))
+
+    async def _complete(self, kind: str, probe: Object) -> Attempt:
+        """An attempt that is told to its end, even when the container ends meanwhile and is not probed any more."""
         result = await attempt(probe, self._container.spec, self._context.ip, self._run_command)
-        if self._instance.has_exited:
+        gone = self._instance.has_exited
+        if gone and "exec" in probe:
             return Attempt(Outcome.UNKNOWN)
         if result.outcome is Outcome.FAILURE:
             self._warn(f"{kind} probe failed: {result.output}")
         elif result.outcome is Outcome.UNKNOWN:
             self._warn(f"{kind} probe errored and resulted in unknown state: {result.output}")
-        return result
+        return Attempt(Outcome.UNKNOWN) if gone else result
 
     async def _run_command(self, argv: list[str], timeout_seconds: float) -> tuple[int, str]:
         return await self._instance.run_command(self._container.mapped(argv), timeout_seconds)

@@ -54,7 +54,7 @@ async def _replay(recording: Recording, horizon: float, *, delay: float = 0.0) -
         await asyncio.sleep(delay)
         names = {obj["metadata"]["name"] for obj in recording.manifest}
         ours = await _observe(recording, wanted)
-        compare(recording, wanted, ours, observe.matching_names(recording.timeline, ours, names), result)
+        compare(wanted, ours, observe.matching_names(recording.timeline, ours, names), result)
     return result
 
 

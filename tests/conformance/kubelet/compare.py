@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from cluster.embedded.resources import Object
 from tests.conformance.kubelet import normal
-from tests.conformance.kubelet.recording import Entry, Recording
+from tests.conformance.kubelet.recording import Entry
 
 SLACK_SECONDS = 1.5
 _BACK_OFF = re.compile(r"back-off (?:(?P<minutes>\d+)m)?(?P<seconds>\d+)s restarting failed")
@@ -42,68 +42,82 @@ class Result:
 
 @dataclass
 class _Unit:
-    """Entries in a row that show the same thing after normalising."""
+    """Entries that show the same thing after normalising; ``entries`` are their positions in the timeline."""
 
     state: Object
-    key: str
     t: float
-    size: int = 1
-    last: float = 0.0
+    entries: list[int]
 
 
-def compare(
-    recording: Recording, expected: Sequence[Entry], ours: Sequence[Entry], names: Mapping[str, str], result: Result
-) -> None:
+Streams = dict[tuple[str, ...], list[_Unit]]
+
+
+def compare(expected: Sequence[Entry], ours: Sequence[Entry], names: Mapping[str, str], result: Result) -> None:
     """Count every expected entry as equal or different."""
     theirs, mine = _streams(expected, {}), _streams(ours, names)
+    end = max((entry.t for entry in expected), default=0.0)
+    wrong: set[int] = set()
     for key, units in theirs.items():
-        _compare_stream(" ".join(key), units, mine.get(key, []), result)
-    end = max((entry.t for entry in recording.timeline), default=0.0)
+        for unit, what in _compare_stream(units, mine.get(key, []), end):
+            wrong.update(unit.entries)
+            result.details.append(f"{' '.join(key)} at {unit.t:.1f} s: {what}")
+    result.different += len(wrong)
+    result.equal += len(expected) - len(wrong)
     for key, units in mine.items():
-        if key not in theirs and units[0].t < end and key[0] != "nodes":
+        if key not in theirs and units[0].t < end:
             result.details.append(f"{' '.join(key)}: not in the recording: {_shown(units[0].state)}")
 
 
-def _streams(entries: Iterable[Entry], names: Mapping[str, str]) -> dict[tuple[str, str], list[_Unit]]:
-    streams: dict[tuple[str, str], list[_Unit]] = {}
-    for entry in entries:
-        units = streams.setdefault(normal.stream(entry, names), [])
-        state = normal.state(entry, names)
-        key = json.dumps(state, sort_keys=True)
-        if units and _says_the_same(units[-1], key, state):
-            units[-1].size += 1
-            units[-1].last = entry.t
+def _streams(entries: Iterable[Entry], names: Mapping[str, str]) -> Streams:
+    streams: Streams = {}
+    endpoints: dict[str, Object] = {}
+    for position, entry in enumerate(entries):
+        if entry.resource == "endpointslices":
+            changes: Iterable[tuple[tuple[str, ...], Object]] = normal.endpoint_changes(entry, names, endpoints)
         else:
-            units.append(_Unit(state, key, entry.t, last=entry.t))
+            changes = [(normal.stream(entry, names), normal.state(entry, names))]
+        for key, state in changes:
+            units = streams.setdefault(key, [])
+            same = _same_before(units, state)
+            if same is None:
+                units.append(_Unit(state, entry.t, [position]))
+            else:
+                same.entries.append(position)
     return streams
 
 
-def _says_the_same(before: _Unit, key: str, state: Object) -> bool:
-    if before.key == key:
-        return True
-    return {**before.state, "change": ""} == {**state, "change": ""} and before.state["change"] != "ADDED"
+def _same_before(units: list[_Unit], state: Object) -> _Unit | None:
+    """An earlier unit that says the same: the last one, or one of the repeated events since the last other event."""
+    for unit in reversed(units):
+        if {**unit.state, "change": ""} == {**state, "change": ""} and unit.state.get("change") != "DELETED":
+            return unit if state.get("change") != "DELETED" else None
+        if not unit.state.get("repeated"):
+            return None
+    return None
 
 
-def _compare_stream(name: str, theirs: list[_Unit], mine: list[_Unit], result: Result) -> None:
-    matcher = difflib.SequenceMatcher(None, [u.key for u in theirs], [u.key for u in mine], autojunk=False)
-    pairs = [(b.a + n, b.b + n) for b in matcher.get_matching_blocks() for n in range(b.size)]
-    partners = dict(pairs)
-    next_mine = 0
+def _compare_stream(theirs: list[_Unit], mine: list[_Unit], end: float) -> Iterator[tuple[_Unit, str]]:
+    matcher = difflib.SequenceMatcher(None, [_key(u) for u in theirs], [_key(u) for u in mine], autojunk=False)
+    partners = {b.a + n: b.b + n for b in matcher.get_matching_blocks() for n in range(b.size)}
+    position = 0
     for index, unit in enumerate(theirs):
         partner = partners.get(index)
         if partner is None:
-            result.different += unit.size
-            result.details.append(f"{name} at {unit.t:.1f} s: {_missing(unit, mine, next_mine, partners)}")
+            yield unit, _missing(unit, mine, position, partners)
             continue
-        extras = mine[next_mine:partner] if index - 1 in partners or index == 0 else []
-        late = _late(mine, partner)
-        if extras or late:
-            result.different += unit.size
-            what = late or f"{len(extras)} more before it, first at {extras[0].t:.1f} s: {_shown(extras[0].state)}"
-            result.details.append(f"{name} at {unit.t:.1f} s: {what}")
-        else:
-            result.equal += unit.size
-        next_mine = partner + 1
+        extras = mine[position:partner] if index - 1 in partners or index == 0 else []
+        if late := _late(mine, partner):
+            yield unit, late
+        elif extras:
+            yield unit, f"{len(extras)} more before it, first at {extras[0].t:.1f} s: {_shown(extras[0].state)}"
+        position = partner + 1
+    rest = [unit for unit in mine[position:] if unit.t < end]
+    if rest and not any(normal.is_repeating(unit.state) for unit in mine):
+        yield theirs[-1], f"{len(rest)} more after it, first at {rest[0].t:.1f} s: {_shown(rest[0].state)}"
+
+
+def _key(unit: _Unit) -> str:
+    return json.dumps(unit.state, sort_keys=True)
 
 
 def _missing(unit: _Unit, mine: list[_Unit], position: int, partners: Mapping[int, int]) -> str:

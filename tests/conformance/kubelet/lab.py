@@ -100,9 +100,18 @@ class Lab:
         elif step.verb == "scale":
             patch = {"spec": {"replicas": int(step.value)}}
             await self.client.patch(DEPLOYMENTS, step.name, patch, namespace, subresource="scale")
+        elif step.verb == "update":
+            await self._set_variable(step.name, namespace, *step.value.split("=", 1))
         elif step.verb == "capacity":
             patch = {"status": {"capacity": {step.name: step.value}}}
             await self.client.patch(NODES, self.settings.name, patch, subresource="status")
+
+    async def _set_variable(self, deployment: str, namespace: str, name: str, value: str) -> None:
+        found = await self.client.get(DEPLOYMENTS, deployment, namespace)
+        container = found["spec"]["template"]["spec"]["containers"][0]["name"]
+        changed = {"name": container, "env": [{"name": name, "value": value}]}
+        patch = {"spec": {"template": {"spec": {"containers": [changed]}}}}
+        await self.client.patch(DEPLOYMENTS, deployment, patch, namespace, patch_type="strategic")
 
 
 def resource_of(obj: Object) -> Resource:

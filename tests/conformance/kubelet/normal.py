@@ -6,7 +6,7 @@ What varies: uids, resourceVersions, times, IDs of containers and images, addres
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cluster.embedded.resources import Object
@@ -21,54 +21,52 @@ _PATTERNS = (
     (re.compile(r"kube-api-access-[a-z0-9]{5}"), "kube-api-access-<x>"),
 )
 _GENERATED = re.compile(r"-[a-z0-9]{5}$")
-UNCOUNTED = {"BackOff"}
-"""Reasons of events that a kubelet repeats whenever it looks at the pod again."""
+_REPEATED = (("BackOff", ""), ("Failed", "Error: ImagePullBackOff"))
+"""Reason and message of events that a kubelet repeats whenever it looks at the pod again."""
 
 
 def text(message: str, names: Mapping[str, str]) -> str:
     """A message without what varies; generated names as ``names`` has them."""
-    for ours, theirs in names.items():
+    for ours, theirs in sorted(names.items(), key=lambda pair: -len(pair[0])):
         message = message.replace(ours, theirs)
     for pattern, word in _PATTERNS:
         message = pattern.sub(word, message)
     return message
 
 
-def stream(entry: Entry, names: Mapping[str, str]) -> tuple[str, str]:
-    """Entries of one stream are in order: those of a pod, the events about one object, an endpoint slice."""
+def stream(entry: Entry, names: Mapping[str, str]) -> tuple[str, ...]:
+    """Entries of one stream are in order: those of a pod, the events about one object."""
     if entry.resource == "events":
         involved = entry.object["involvedObject"]
         return "events", f"{involved.get('kind')}/{names.get(involved.get('name', ''), involved.get('name'))}"
     name = str(entry.object["metadata"]["name"])
-    if entry.resource == "endpointslices":
-        return entry.resource, _GENERATED.sub("", name)
     return entry.resource, names.get(name, name)
 
 
 def state(entry: Entry, names: Mapping[str, str]) -> Object:
     """What is compared of an entry."""
-    obj = entry.object
     if entry.resource == "events":
-        return {"change": _change(entry), **_event(obj, names)}
+        return _event(entry, names)
     shown: Object = {"change": entry.type}
-    if entry.resource == "endpointslices":
-        return shown | _endpoints(obj, names)
-    if entry.resource == "pods":
-        return shown | _pod(obj, names)
-    return shown | _workload(obj, names)
+    return shown | (_pod(entry.object, names) if entry.resource == "pods" else _workload(entry.object, names))
 
 
-def _change(entry: Entry) -> str:
-    return "" if entry.object.get("reason") in UNCOUNTED else entry.type
+def is_repeating(state: Object) -> bool:
+    """Whether it belongs to a back-off, whose length in the recordings is lengthened by chance."""
+    return bool(state.get("repeated")) or "back-off" in str(state.get("containers")).lower()
 
 
-def _event(event: Object, names: Mapping[str, str]) -> Object:
-    reason = event["reason"]
+def _event(entry: Entry, names: Mapping[str, str]) -> Object:
+    event = entry.object
+    reason, message = event["reason"], event["message"]
+    repeated = any(reason == r and message.startswith(m) for r, m in _REPEATED)
     return {
+        "change": "" if repeated else entry.type,
+        "repeated": repeated,
         "reason": reason,
         "type": event["type"],
-        "message": text(event["message"], names),
-        "count": None if reason in UNCOUNTED else event.get("count"),
+        "message": text(message, names),
+        "count": None if repeated else event.get("count"),
         "fieldPath": event["involvedObject"].get("fieldPath"),
         "source": source(event),
     }
@@ -82,17 +80,26 @@ def source(event: Object) -> str:
     return str((given or {}).get("component") or event.get("reportingComponent") or "")
 
 
-def _endpoints(piece: Object, names: Mapping[str, str]) -> Object:
-    endpoints = [
-        {
-            "target": names.get(name := str((e.get("targetRef") or {}).get("name")), name),
-            "conditions": e.get("conditions"),
-            "node": bool(e.get("nodeName")),
-        }
-        for e in piece.get("endpoints") or []
-    ]
-    ports = [{k: p.get(k) for k in ("name", "port", "protocol")} for p in piece.get("ports") or []]
-    return {"endpoints": sorted(endpoints, key=lambda e: str(e["target"])), "ports": ports}
+def endpoint_changes(
+    entry: Entry, names: Mapping[str, str], before: dict[str, Object]
+) -> Iterator[tuple[tuple[str, ...], Object]]:
+    """What an entry changes in a slice: a stream for each endpoint, since pods do not start in any order.
+
+    Args:
+        before: the endpoints of every slice so far; brought up to date.
+    """
+    name = _GENERATED.sub("", str(entry.object["metadata"]["name"]))
+    ports = [{k: p.get(k) for k in ("name", "port", "protocol")} for p in entry.object.get("ports") or []]
+    yield ("endpointslices", name), {"change": entry.type, "ports": ports}
+    now = {
+        names.get(target := str((e.get("targetRef") or {}).get("name")), target): e.get("conditions")
+        for e in entry.object.get("endpoints") or []
+    }
+    old = before.get(name, {})
+    before[name] = now
+    for target in {**old, **now}:
+        if old.get(target) != now.get(target):
+            yield ("endpointslices", name, target), {"conditions": now.get(target)}
 
 
 def _pod(pod: Object, names: Mapping[str, str]) -> Object:

@@ -14,6 +14,7 @@ _DELETE = re.compile(r"DELETE (?P<kind>\w+)/(?P<name>[\w.-]+)(?:\?gracePeriodSec
 _EVICT = re.compile(r"POST eviction of (?P<name>[\w.-]+)")
 _CREATE = re.compile(r"(?P<kind>configmap|secret|pod|service|deployment) (?P<name>[\w.-]+)")
 _SCALE = re.compile(r"kubectl scale --replicas=(?P<replicas>\d+)")
+_UPDATE = re.compile(r"update deployment (?P<name>[\w.-]+): \{'(?P<key>\w+)': '(?P<value>[^']*)'\}")
 _CAPACITY = re.compile(r"PATCH node status capacity (?P<resource>[\w./-]+)=(?P<value>\d+)")
 
 
@@ -22,9 +23,9 @@ class Step:
     """Something to do at a time.
 
     Attributes:
-        verb: ``apply``, ``delete``, ``evict``, ``scale`` or ``capacity``.
+        verb: ``apply``, ``delete``, ``evict``, ``scale``, ``update`` (an environment variable) or ``capacity``.
         kind, name: of the object that it is about.
-        value: grace in seconds, number of replicas, or a quantity.
+        value: grace in seconds, number of replicas, NAME=VALUE, or a quantity.
     """
 
     t: float
@@ -52,7 +53,7 @@ def infer(recording: Recording) -> Script:
     for note in notes:
         found = [*_noted(note, recording)]
         steps += found
-        if not found and not _CREATE.search(_text(note)):
+        if not found and not _text(note).startswith("create"):
             unknown = unknown or (note.t, f"the recording does not say how to repeat: {_text(note)}")
     if not any(_DELETE.search(_text(note)) or _EVICT.search(_text(note)) for note in notes):
         steps += _deleted(recording)
@@ -100,8 +101,24 @@ def _noted(note: Entry, recording: Recording) -> Iterator[Step]:
     elif match := _SCALE.search(text):
         deployment = next(obj for obj in recording.manifest if obj["kind"] == "Deployment")
         yield Step(note.t, "scale", "Deployment", deployment["metadata"]["name"], match["replicas"])
+    elif (match := _UPDATE.search(text)) and _gets_ready(recording, note.t):
+        yield Step(note.t, "update", "Deployment", match["name"], f"{match['key'].upper()}={match['value']}")
     elif match := _CAPACITY.search(text):
         yield Step(note.t, "capacity", "Node", match["resource"], match["value"])
+
+
+def _gets_ready(recording: Recording, since: float) -> bool:
+    """Whether every pod made since then got ready: then only its environment can have changed, not its program."""
+    pods: dict[str, bool] = {}
+    for entry in recording.timeline:
+        if entry.resource == "pods" and entry.t >= since:
+            name = entry.object["metadata"]["name"]
+            if entry.type == "ADDED" or name in pods:
+                conditions = (entry.object.get("status") or {}).get("conditions") or []
+                pods[name] = pods.get(name, False) or any(
+                    (c["type"], c["status"]) == ("Ready", "True") for c in conditions
+                )
+    return bool(pods) and all(pods.values())
 
 
 def _eviction_grace(recording: Recording, name: str) -> str:
