@@ -74,7 +74,8 @@ class ContainerRunner:
             ended_at = asyncio.get_running_loop().time()
             killed_by_probe, self._killed_by_probe = self._killed_by_probe, False
             if not self._restarts():
-                await self._context.publish()
+                if not self._stop:
+                    await self._context.publish()
                 return
             await self._await_restart(ended_at, end_before if killed_by_probe else ended_at)
             end_before = ended_at
@@ -222,7 +223,7 @@ class ContainerRunner:
         prober.start()
         await self._context.publish()
         code = await instance.wait()
-        prober.stop()
+        await prober.stop()
         self.started.clear()
         self.view.passed_startup = self.view.passed_readiness = False
         self.view.state = {"terminated": self._terminated(instance, code, started_at)}

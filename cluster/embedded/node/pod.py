@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import shutil
 
 from cluster.embedded.client import ApiError
@@ -54,6 +55,7 @@ class PodWorker:
         self._sidecars: dict[str, asyncio.Task[None]] = {}
         self._main: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
+        self._grace_seconds = math.inf
         self._gone = asyncio.Event()
 
     @property
@@ -76,11 +78,12 @@ class PodWorker:
 
     def end(self, grace_seconds: float) -> None:
         """End all containers, then the pod. A second call can only shorten the grace."""
+        shorter, self._grace_seconds = grace_seconds < self._grace_seconds, grace_seconds
         if self._ending is None:
             self._stop.set()
             self._ending = background(self._end(grace_seconds), f"end of pod {podspec.name(self.pod)}")
             return
-        for runner in self.runners.values():
+        for runner in self.runners.values() if shorter else ():
             runner.hasten(grace_seconds)
 
     async def ended(self) -> None:
@@ -153,14 +156,16 @@ class PodWorker:
         await self.publish()
         self._sandbox_seen = True
         if not await self._initialize():
-            await self._finish()
+            if not self._stop:
+                await self._finish()
             return
         for spec in podspec.containers(self.pod):
             view = self.runners[spec["name"]].view
             if "PodInitializing" in str(view.state):
                 view.waiting("ContainerCreating")
         await self._run_containers()
-        await self._finish()
+        if not self._stop:
+            await self._finish()
 
     async def _run_containers(self) -> None:
         """Start the containers one after the other, tell of it when all were tried, and wait until they ended."""

@@ -14,6 +14,7 @@ from cluster.embedded.node.status import ContainerView
 from cluster.embedded.resources import Object
 
 _RELIST_SECONDS = 1.0
+_SETTLE_SECONDS = 0.1
 
 
 class Probed(Protocol):
@@ -43,6 +44,7 @@ class Prober:
         self._container = container
         self._instance = instance
         self._tasks: list[asyncio.Task[None]] = []
+        self._attempts: set[asyncio.Future[Attempt]] = set()
         self._began = asyncio.get_running_loop().time()
         self._look = asyncio.Event()
         self._readiness_base = context.began
@@ -61,9 +63,12 @@ class Prober:
                     background(probing(probe, ProbeSettings.read(probe)), f"{kind} probe of {self._container.name}")
                 )
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
+        """Probe no more; an attempt that the end of the container has broken off is told of first."""
         for task in self._tasks:
             task.cancel()
+        if self._attempts:
+            await asyncio.wait(self._attempts, timeout=_SETTLE_SECONDS)
 
     async def _startup(self, probe: Object, settings: ProbeSettings) -> None:
         counter = ResultCounter(settings)
@@ -106,7 +111,10 @@ class Prober:
                 return
 
     async def _attempt(self, kind: str, probe: Object) -> Attempt:
-        return await asyncio.shield(asyncio.ensure_future(self._complete(kind, probe)))
+        running = asyncio.ensure_future(self._complete(kind, probe))
+        self._attempts.add(running)
+        running.add_done_callback(self._attempts.discard)
+        return await asyncio.shield(running)
 
     async def _complete(self, kind: str, probe: Object) -> Attempt:
         """An attempt that is told to its end, even when the container ends meanwhile and is not probed any more."""

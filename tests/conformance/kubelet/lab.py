@@ -200,7 +200,7 @@ def _takes_pods(node: Object) -> bool:
 def image_rows(recording: Recording) -> Iterable[Object]:
     """Rows of an image map: an image that was there is played by the machine's programs, the others fail alike."""
     messages = [str(e.object.get("message", "")) for e in recording.timeline if e.resource == "events"]
-    present = {match[1] for message in messages if (match := _PRESENT.search(message))}
+    present = {match[1] for message in messages if (match := _PRESENT.search(message))} | _ran(recording)
     failed = dict(match.groups() for message in messages if (match := _FAILED.search(message)))
     for reference in sorted(present):
         repository, _, tag = reference.rpartition(":")
@@ -208,6 +208,17 @@ def image_rows(recording: Recording) -> Iterable[Object]:
     for reference, failure in sorted(failed.items()):
         repository, _, tag = reference.rpartition(":")
         yield {"repository": repository, "tags": [tag], "failure": failure}
+
+
+def _ran(recording: Recording) -> set[str]:
+    """Images of containers that ran."""
+    return {
+        str(status["image"])
+        for entry in recording.timeline
+        if entry.resource == "pods"
+        for status in (entry.object.get("status") or {}).get("containerStatuses") or []
+        if status.get("containerID")
+    }
 
 
 def _node_name(recording: Recording) -> str:

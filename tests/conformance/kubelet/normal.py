@@ -53,7 +53,8 @@ def state(entry: Entry, names: Mapping[str, str]) -> Object:
 
 def is_repeating(state: Object) -> bool:
     """Whether it belongs to a back-off, whose length in the recordings is lengthened by chance."""
-    return bool(state.get("repeated")) or "back-off" in str(state.get("containers")).lower()
+    containers = f"{state.get('containers')} {state.get('initContainers')}"
+    return bool(state.get("repeated")) or "back-off" in containers.lower()
 
 
 def _event(entry: Entry, names: Mapping[str, str]) -> Object:
