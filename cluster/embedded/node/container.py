@@ -178,7 +178,7 @@ class ContainerRunner:
         argv = [rewrite(word, spec, root) for word in command_line(spec, image, env)]
         cwd = root.joinpath(*(part for part in str(spec.get("workingDir") or "").split("/") if part not in ("", "..")))
         cwd.mkdir(parents=True, exist_ok=True)
-        return Plan(argv, env, root, cwd, podspec.memory_limit_bytes(spec))
+        return Plan(argv, env, root, cwd, podspec.memory_limit_bytes(spec), podspec.cpu_limit(spec))
 
     def _cluster_variables(self, root: Path) -> dict[str, str]:
         context, pod = self._context, self._context.pod
@@ -199,9 +199,8 @@ class ContainerRunner:
 
     async def _run_once(self, plan: Plan) -> None:
         self._event("Normal", "Created", "Container created")
-        instance = self.instance = Instance(
-            plan, self._new_log(), self._context.node.launcher, self._context.node.monitor
-        )
+        node = self._context.node
+        instance = self.instance = Instance(plan, self._new_log(), node.launcher, node.monitor, node.cpu)
         self.view.container_id, self.view.image_id = instance.container_id, self._image_id
         try:
             await instance.start()

@@ -7,6 +7,7 @@ import contextlib
 import math
 from typing import Protocol
 
+from cluster.embedded.node import podspec
 from cluster.embedded.node.context import PodContext, background
 from cluster.embedded.node.instance import Instance
 from cluster.embedded.node.probes import Attempt, Outcome, ProbeSettings, ResultCounter, attempt
@@ -119,8 +120,11 @@ class Prober:
     async def _complete(self, kind: str, probe: Object) -> Attempt:
         """An attempt that is told to its end, even when the container ends meanwhile and is not probed any more."""
         result = await attempt(probe, self._container.spec, self._context.ip, self._run_command)
+        is_ending = podspec.is_terminating(self._context.pod)
+        if is_ending:  # a probe and the end it meets come in any order
+            await asyncio.wait([asyncio.ensure_future(self._instance.gone())], timeout=_SETTLE_SECONDS / 2)
         gone = self._instance.has_exited
-        if gone and "exec" in probe:
+        if gone and ("exec" in probe or is_ending):
             return Attempt(Outcome.UNKNOWN)
         if result.outcome is Outcome.FAILURE:
             self._warn(f"{kind} probe failed: {result.output}")
