@@ -127,7 +127,20 @@ def in_namespace(obj: Object, namespace: str) -> Object:
     copy: Object = json.loads(json.dumps(obj))
     if resource_of(copy).namespaced:
         copy["metadata"]["namespace"] = namespace
+    for container in copy["spec"]["containers"] if copy["kind"] == "Pod" else ():
+        if "command" in container:
+            container["command"] = with_rooted_mounts(container)
     return copy
+
+
+def with_rooted_mounts(container: Object) -> list[str]:
+    """The command, with mount paths inside a shell script below the container's root: there is no mount namespace."""
+    command = [str(word) for word in container.get("command") or []]
+    if command[:2] == ["sh", "-c"]:
+        for mount in container.get("volumeMounts") or []:
+            path = re.escape(mount["mountPath"].rstrip("/"))
+            command[2] = re.sub(rf"(?<![\w/]){path}(?=/)", f"$GAMEDAY_ROOTFS{mount['mountPath']}", command[2])
+    return command
 
 
 @asynccontextmanager

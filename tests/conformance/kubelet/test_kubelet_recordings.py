@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.kubelet import replay
+from tests.conformance.kubelet.lab import with_rooted_mounts
 
 _NAMESPACE = "replayed"
 _SHELL = {"name": "app", "image": "lab.local/app:1", "command": ["sh", "-c", "echo hello; exit 3"]}
@@ -85,3 +86,10 @@ def test_entries_beyond_the_horizon_are_unsupported(recording: dict[str, Any], m
     monkeypatch.setenv("CONFORMANCE_SECONDS", "0.2")
     result = replay(recording)
     assert (result.equal, result.unsupported) == (1, 3)
+
+
+def test_mount_paths_of_a_script_are_below_the_containers_root() -> None:
+    script = "n=$(cat /d/n); echo $n > /d/n; ls /usr/d/n"
+    container = {"command": ["sh", "-c", script], "volumeMounts": [{"name": "d", "mountPath": "/d"}]}
+    rooted = "n=$(cat $GAMEDAY_ROOTFS/d/n); echo $n > $GAMEDAY_ROOTFS/d/n; ls /usr/d/n"
+    assert with_rooted_mounts(container) == ["sh", "-c", rooted]
