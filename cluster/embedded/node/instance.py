@@ -163,9 +163,9 @@ class Instance:
         )
         try:
             async with asyncio.timeout(timeout_seconds):
-                output = await reader.read(_LONGEST_PROBE_OUTPUT)
-                while await reader.read(_LONGEST_PROBE_OUTPUT):
-                    pass
+                output = bytearray()
+                while chunk := await reader.read(_LONGEST_PROBE_OUTPUT):
+                    output += chunk[: _LONGEST_PROBE_OUTPUT - len(output)]
                 code = await asyncio.shield(running.exited)
         finally:
             running.kill_tree()

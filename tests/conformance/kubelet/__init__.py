@@ -53,8 +53,9 @@ async def _replay(recording: Recording, horizon: float, *, delay: float = 0.0) -
     if wanted:
         await asyncio.sleep(delay)
         names = {obj["metadata"]["name"] for obj in recording.manifest}
-        ours = await _observe(recording, wanted)
-        compare(wanted, ours, observe.matching_names(recording.timeline, ours, names), result)
+        ours, scratch = await _observe(recording, wanted)
+        same = {**observe.matching_names(recording.timeline, ours, names), scratch: "/tmp"}
+        compare(wanted, ours, same, result)
     return result
 
 
@@ -89,7 +90,8 @@ def _not_served(recording: Recording) -> str:
     return ""
 
 
-async def _observe(recording: Recording, wanted: Sequence[Entry]) -> Sequence[Entry]:
+async def _observe(recording: Recording, wanted: Sequence[Entry]) -> tuple[Sequence[Entry], str]:
+    """What a cluster of its own showed, and what stood for ``/tmp`` in it."""
     end = wanted[-1].t + _AFTER_SECONDS
     steps = [step for step in script.infer(recording).steps if step.t <= end]
     async with lab.running(recording) as cluster:
@@ -100,7 +102,7 @@ async def _observe(recording: Recording, wanted: Sequence[Entry]) -> Sequence[En
             await cluster.perform(step, recording.namespace)
         await asyncio.sleep(max(end - observer.now, 0))
         observer.end()
-        return observer.entries
+        return observer.entries, str(cluster.scratch)
 
 
 def _resources(wanted: Sequence[Entry]) -> list[Resource]:

@@ -61,12 +61,14 @@ class Lab:
 
     Attributes:
         client: its API.
+        scratch: what stands for ``/tmp`` in the containers, which have no file system of their own.
     """
 
     client: ApiClient
     images: ImageMap
     settings: NodeSettings
     pods: AddressPool
+    scratch: Path
     _nodes: list[asyncio.Task[None]] = field(default_factory=list)
 
     def start_node(self) -> None:
@@ -91,7 +93,7 @@ class Lab:
     async def _perform(self, step: Step, namespace: str) -> None:
         grace = int(step.value) if step.value and step.verb in ("delete", "evict") else None
         if step.verb == "apply":
-            await self.client.create(resource_of(step.object), in_namespace(step.object, namespace))
+            await self.client.create(resource_of(step.object), self._applicable(step.object, namespace))
         elif step.verb == "delete":
             kind = next(resource for resource in RESOURCES if resource.kind == step.kind)
             await self.client.delete(kind, step.name, namespace, grace_period_seconds=grace, propagation="Background")
@@ -105,6 +107,10 @@ class Lab:
         elif step.verb == "capacity":
             patch = {"status": {"capacity": {step.name: step.value}}}
             await self.client.patch(NODES, self.settings.name, patch, subresource="status")
+
+    def _applicable(self, obj: Object, namespace: str) -> Object:
+        found: Object = json.loads(json.dumps(in_namespace(obj, namespace)).replace("/tmp/", f"{self.scratch}/"))
+        return found
 
     async def _set_variable(self, deployment: str, namespace: str, name: str, value: str) -> None:
         found = await self.client.get(DEPLOYMENTS, deployment, namespace)
@@ -180,7 +186,8 @@ async def _assemble(client: ApiClient, subnet: Subnet, recording: Recording, pla
         pod_shim=POD_SHIM,
     )
     await client.create(NAMESPACES, {"metadata": {"name": recording.namespace}})
-    return Lab(client, ImageMap.load(image_map), settings, subnet.pool("pod"))
+    (scratch := place / "tmp").mkdir()
+    return Lab(client, ImageMap.load(image_map), settings, subnet.pool("pod"), scratch)
 
 
 async def _components(client: ApiClient, services: Informer, slices: Informer, lab: Lab) -> None:
