@@ -147,7 +147,7 @@ class EventRecorder:
             reference["fieldPath"] = field_path
         identity = tuple(reference.get(k) for k in ("kind", "namespace", "name", "fieldPath", "uid", "apiVersion"))
         combined = self._floods((identity, type, reason), message)
-        if not self._allowed(identity):
+        if not self._allowed((identity, type)):
             return
         if combined:
             message = f"(combined from similar events): {message}"
@@ -172,7 +172,7 @@ class EventRecorder:
         return True
 
     def _allowed(self, key: Hashable) -> bool:
-        """A token bucket for each object."""
+        """A token bucket for each object and type of event."""
         instant = time.monotonic()
         bucket = self._buckets.get(key) or self._buckets.put(key, _Bucket(_BURST, instant))
         bucket.tokens = min(_BURST, bucket.tokens + (instant - bucket.filled) / _REFILL_SECONDS)

@@ -15,6 +15,7 @@ from cluster.embedded.informer import Informer
 from cluster.embedded.node import podspec, streams
 from cluster.embedded.node.container import ContainerRunner
 from cluster.embedded.node.context import Gpus, NodeContext, make_interpreter_folder
+from cluster.embedded.node.cpu import CpuMonitor
 from cluster.embedded.node.images import ImageMap
 from cluster.embedded.node.memory import MemoryMonitor
 from cluster.embedded.node.pod import PodWorker
@@ -52,6 +53,7 @@ class NodeAgent:
         self._registration = NodeRegistration(client, settings)
         self._launcher = Launcher()
         self._monitor = MemoryMonitor(settings.memory_poll_seconds)
+        self._cpu = CpuMonitor()
         self._workers: dict[str, PodWorker] = {}
         self._chores: set[asyncio.Task[None]] = set()
         self._stale: set[str] = set()
@@ -63,6 +65,7 @@ class NodeAgent:
             recorder=recorder,
             launcher=self._launcher,
             monitor=self._monitor,
+            cpu=self._cpu,
             gpus=Gpus(),
             interpreter_folder=settings.root / "interpreter",
         )
@@ -79,6 +82,7 @@ class NodeAgent:
                     group.create_task(follower.run())
                 group.create_task(self._registration.heartbeat())
                 group.create_task(self._monitor.run())
+                group.create_task(self._cpu.run())
         finally:
             for worker in self._workers.values():
                 worker.abandon()

@@ -10,7 +10,7 @@ from cluster.embedded.node.backoff import RestartBackOff
 from cluster.embedded.node.context import PROJECT_ROOT, PodContext, StopFlag, search_path
 from cluster.embedded.node.durations import go_duration
 from cluster.embedded.node.environment import ConfigError, command_line, variables
-from cluster.embedded.node.hooks import run_pre_stop
+from cluster.embedded.node.hooks import run_post_start, run_pre_stop
 from cluster.embedded.node.images import Image, ImageNotFound
 from cluster.embedded.node.instance import Instance, Plan, StartError
 from cluster.embedded.node.logs import ContainerLog
@@ -20,7 +20,7 @@ from cluster.embedded.node.volumes import rewrite
 from cluster.embedded.resources import Object
 
 _MINIMUM_GRACE_SECONDS = 2.0
-_RETRY_PERIODS = 12
+_RETRY_PERIODS = 12.5
 _LONG_BACKOFF_REMINDER_SECONDS = 60.0
 _PRESENT = "already present on machine and can be accessed by the pod"
 _START_ERROR = 128
@@ -36,6 +36,7 @@ class ContainerRunner:
         instance: the current or last run.
         logs: of the current run and the one before.
         started: set once the container runs and its startup probe passed.
+        attempted: set once the first attempt to start it is over, whatever came of it.
     """
 
     def __init__(self, context: PodContext, spec: Object, *, is_init: bool = False, reason: str = "") -> None:
@@ -45,11 +46,13 @@ class ContainerRunner:
         self.instance: Instance | None = None
         self.logs: list[ContainerLog] = []
         self.started = asyncio.Event()
+        self.attempted = asyncio.Event()
         self._context = context
         self._is_init = is_init
         self._original = spec
         self._stop = StopFlag()
         self._runs = 0
+        self._image_id = ""
         self._image_delay_seconds = 0.0
         self._killed_by_probe = False
         self._backoff = RestartBackOff(
@@ -71,6 +74,8 @@ class ContainerRunner:
             ended_at = asyncio.get_running_loop().time()
             killed_by_probe, self._killed_by_probe = self._killed_by_probe, False
             if not self._restarts():
+                if not self._stop:
+                    await self._context.publish()
                 return
             await self._await_restart(ended_at, end_before if killed_by_probe else ended_at)
             end_before = ended_at
@@ -79,6 +84,7 @@ class ContainerRunner:
     async def stop(self, grace_seconds: float, message: str) -> None:
         """End the container for good. Returns once its process is gone."""
         self._stop.set()
+        self.attempted.set()
         await self._end_instance(grace_seconds, message)
 
     def hasten(self, grace_seconds: float) -> None:
@@ -104,7 +110,7 @@ class ContainerRunner:
 
     async def _plan(self) -> Plan | None:
         """What to start, once image and configuration can be had; None when stopped before."""
-        retry_periods = 1
+        retry_periods = 1.0
         while not self._stop:
             image = await self._image()
             if image is None:
@@ -134,7 +140,7 @@ class ContainerRunner:
             else:
                 await self._pull_failed(reference, missing.message)
             return None
-        self.view.image_id = image.identity
+        self._image_id = image.identity
         return image
 
     async def _image_unusable(self, reason: str, event_reason: str, message: str) -> None:
@@ -172,7 +178,7 @@ class ContainerRunner:
         argv = [rewrite(word, spec, root) for word in command_line(spec, image, env)]
         cwd = root.joinpath(*(part for part in str(spec.get("workingDir") or "").split("/") if part not in ("", "..")))
         cwd.mkdir(parents=True, exist_ok=True)
-        return Plan(argv, env, root, cwd, podspec.memory_limit_bytes(spec))
+        return Plan(argv, env, root, cwd, podspec.memory_limit_bytes(spec), podspec.cpu_limit(spec))
 
     def _cluster_variables(self, root: Path) -> dict[str, str]:
         context, pod = self._context, self._context.pod
@@ -193,10 +199,9 @@ class ContainerRunner:
 
     async def _run_once(self, plan: Plan) -> None:
         self._event("Normal", "Created", "Container created")
-        instance = self.instance = Instance(
-            plan, self._new_log(), self._context.node.launcher, self._context.node.monitor
-        )
-        self.view.container_id = instance.container_id
+        node = self._context.node
+        instance = self.instance = Instance(plan, self._new_log(), node.launcher, node.monitor, node.cpu)
+        self.view.container_id, self.view.image_id = instance.container_id, self._image_id
         try:
             await instance.start()
         except StartError as error:
@@ -208,15 +213,21 @@ class ContainerRunner:
             self.view.last_state = self.view.state
         self.view.state = {"running": {"startedAt": started_at}}
         self.view.restart_count = self._runs
+        if not await run_post_start(self._context, self, instance):
+            self._event("Warning", "FailedPostStartHook", "PostStartHook failed")
+            self._event("Normal", "Killing", "FailedPostStartHook")
+            await instance.stop(podspec.grace_seconds(self._context.pod))
+        self.attempted.set()
         prober = Prober(self._context, self, instance)
         prober.start()
         await self._context.publish()
         code = await instance.wait()
-        prober.stop()
+        await prober.stop()
         self.started.clear()
         self.view.passed_startup = self.view.passed_readiness = False
         self.view.state = {"terminated": self._terminated(instance, code, started_at)}
-        await self._context.publish()
+        if not self._killed_by_probe and not self._stop:
+            await self._context.publish()  # who stops a container says what came of it, once everything is done
 
     async def _start_failed(self, instance: Instance, error: str) -> None:
         message = (
@@ -238,6 +249,7 @@ class ContainerRunner:
         }
         if self._restarts():
             self.view.waiting("RunContainerError", message)
+        self.attempted.set()
         await self._context.publish()
 
     def _terminated(self, instance: Instance, code: int, started_at: str) -> Object:
@@ -319,6 +331,7 @@ class ContainerRunner:
 
     async def _show_waiting(self, reason: str, message: str) -> None:
         self.view.waiting(reason, message)
+        self.attempted.set()
         await self._context.publish()
 
     def _event(self, event_type: str, reason: str, message: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import cluster
 from cluster.embedded.client import ApiClient
 from cluster.embedded.node import podspec
+from cluster.embedded.node.cpu import CpuMonitor
 from cluster.embedded.node.images import ImageMap
 from cluster.embedded.node.memory import MemoryMonitor
 from cluster.embedded.node.processes import Launcher
@@ -61,6 +62,7 @@ class NodeContext:
     recorder: Recorder
     launcher: Launcher
     monitor: MemoryMonitor
+    cpu: CpuMonitor
     gpus: Gpus
     interpreter_folder: Path
 

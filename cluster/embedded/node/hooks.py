@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from cluster.embedded.node.context import PodContext
 from cluster.embedded.node.instance import Instance
 from cluster.embedded.node.probes import Outcome, ProgramMissing, http_get
 from cluster.embedded.resources import Object
+
+_LONGEST_POST_START_SECONDS = 24 * 3600.0
 
 
 class Hooked(Protocol):
@@ -25,8 +28,21 @@ async def run_pre_stop(context: PodContext, container: Hooked, instance: Instanc
     hook = (container.spec.get("lifecycle") or {}).get("preStop")
     if not hook:
         return True
+    return await _while_it_lives(instance, _run(context, container, instance, hook, grace_seconds))
+
+
+async def run_post_start(context: PodContext, container: Hooked, instance: Instance) -> bool:
+    """Run the ``postStart`` hook to its end. Returns whether it succeeded (True without a hook)."""
+    hook = (container.spec.get("lifecycle") or {}).get("postStart")
+    if not hook:
+        return True
+    return await _while_it_lives(instance, _run(context, container, instance, hook, _LONGEST_POST_START_SECONDS))
+
+
+async def _while_it_lives(instance: Instance, work: Coroutine[Any, Any, bool]) -> bool:
+    """What a hook says; True when the container ended first."""
     ended = asyncio.ensure_future(instance.gone())
-    action = asyncio.ensure_future(_run(context, container, instance, hook, grace_seconds))
+    action = asyncio.ensure_future(work)
     await asyncio.wait({ended, action}, return_when=asyncio.FIRST_COMPLETED)
     for task in (ended, action):
         task.cancel()

@@ -21,7 +21,7 @@ _REFERENCE = re.compile(
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
-_KEYS = {"repository", "tags", "entrypoint", "cmd", "bin", "python", "env"}
+_KEYS = {"repository", "tags", "entrypoint", "cmd", "bin", "python", "env", "failure"}
 
 
 class ImageNotFound(LookupError):
@@ -46,6 +46,7 @@ class Image:
         identity: plays the part of the image's digest in container statuses.
         bin: folder that comes first on PATH.
         python: folder on PYTHONPATH.
+        failure: the registry's answer, for an image that cannot be pulled; empty for one that is on the machine.
     """
 
     repository: str
@@ -56,6 +57,7 @@ class Image:
     python: Path | None
     env: Mapping[str, str]
     identity: str
+    failure: str = ""
 
 
 class ImageMap:
@@ -98,6 +100,8 @@ class ImageMap:
         names = {path, path.removeprefix("library/"), f"{host}/{path}"}
         for image in self._images:
             if image.repository in names and ("*" in image.tags or tag in image.tags):
+                if image.failure:
+                    raise ImageNotFound("ErrImagePull", image.failure)
                 return image
         raise ImageNotFound("ErrImagePull", _pull_failure(reference))
 
@@ -132,6 +136,7 @@ def _image(path: Path, index: int, row: Any) -> Image:
         python=_folder(path, row, "python", where),
         env=_env(row, where),
         identity=f"sha256:{digest}",
+        failure=str(row.get("failure") or ""),
     )
 
 

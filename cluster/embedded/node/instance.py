@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from cluster.embedded.node.cpu import CpuMonitor, Quota, can_exceed
 from cluster.embedded.node.logs import ContainerLog, LineWriter
 from cluster.embedded.node.memory import Charge, MemoryMonitor
 from cluster.embedded.node.probes import ProgramMissing
@@ -30,6 +31,7 @@ class Plan:
         env: the whole environment.
         root: the container's root folder; ``cwd`` is inside it.
         memory_limit: bytes, or None.
+        cpu_limit: cores, or None.
     """
 
     argv: Sequence[str]
@@ -37,6 +39,7 @@ class Plan:
     root: Path
     cwd: Path
     memory_limit: int | None
+    cpu_limit: float | None = None
 
 
 class StartError(Exception):
@@ -49,15 +52,20 @@ class Instance:
     Attributes:
         identity: 64 hexadecimal digits, as in a container ID.
         oom_killed: its memory limit was exceeded.
+        quota: what holds it to its CPU limit, if it could exceed it.
     """
 
-    def __init__(self, plan: Plan, log: ContainerLog, launcher: Launcher, monitor: MemoryMonitor) -> None:
+    def __init__(
+        self, plan: Plan, log: ContainerLog, launcher: Launcher, monitor: MemoryMonitor, cpu: CpuMonitor
+    ) -> None:
         self.identity = secrets.token_hex(32)
         self.plan = plan
         self.log = log
         self.oom_killed = False
         self._launcher = launcher
         self._monitor = monitor
+        self._cpu = cpu
+        self.quota: Quota | None = None
         self._charge: Charge | None = None
         self._writers: list[LineWriter] = []
         self._commands: set[Running] = set()
@@ -76,7 +84,7 @@ class Instance:
         program = find_program(self.plan.argv, self.plan.env)
         try:
             self._running = self._launcher.spawn(
-                [program, *self.plan.argv[1:]], env=self.plan.env, cwd=self.plan.cwd, identity=self.identity
+                self.plan.argv, env=self.plan.env, cwd=self.plan.cwd, identity=self.identity, program=program
             )
         except OSError as error:
             raise StartError(_cannot_execute(self.plan.argv[0], error.strerror or str(error))) from None
@@ -84,6 +92,9 @@ class Instance:
         if self.plan.memory_limit is not None:
             self._charge = Charge(self.plan.memory_limit, self._over_limit, {self._running.pid})
             self._monitor.add(self._charge)
+        if self.plan.cpu_limit is not None and can_exceed(self.plan.cpu_limit):
+            self.quota = Quota(self.plan.cpu_limit, {self._running.pid})
+            self._cpu.add(self.quota)
 
     async def wait(self) -> int:
         """The exit code, once the process has ended and its output is written."""
@@ -92,6 +103,8 @@ class Instance:
         if self._charge is not None:
             self._monitor.remove(self._charge)
             self._charge = None
+        if self.quota is not None:
+            self._cpu.remove(self.quota)
         for command in list(self._commands):
             command.kill_tree()
         with contextlib.suppress(TimeoutError):
@@ -125,7 +138,8 @@ class Instance:
         try:
             program = find_program(argv, self.plan.env)
             running = self._launcher.spawn(
-                [program, *argv[1:]],
+                argv,
+                program=program,
                 env=self.plan.env,
                 cwd=self.plan.cwd,
                 identity=self.identity,
@@ -149,9 +163,9 @@ class Instance:
         )
         try:
             async with asyncio.timeout(timeout_seconds):
-                output = await reader.read(_LONGEST_PROBE_OUTPUT)
-                while await reader.read(_LONGEST_PROBE_OUTPUT):
-                    pass
+                output = bytearray()
+                while chunk := await reader.read(_LONGEST_PROBE_OUTPUT):
+                    output += chunk[: _LONGEST_PROBE_OUTPUT - len(output)]
                 code = await asyncio.shield(running.exited)
         finally:
             running.kill_tree()
@@ -162,12 +176,16 @@ class Instance:
         self._commands.add(running)
         if self._charge is not None:
             self._charge.roots.add(running.pid)
+        if self.quota is not None:
+            self.quota.roots.add(running.pid)
         running.exited.add_done_callback(lambda _: self._forget(running))
 
     def _forget(self, running: Running) -> None:
         self._commands.discard(running)
         if self._charge is not None:
             self._charge.roots.discard(running.pid)
+        if self.quota is not None:
+            self.quota.roots.discard(running.pid)
 
     def _over_limit(self) -> None:
         self.oom_killed = True

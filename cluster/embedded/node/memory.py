@@ -35,9 +35,7 @@ class Charge:
 
     def scan_tree(self) -> None:
         """Look for new and gone processes."""
-        pids: set[int] = set()
-        for root in self.roots:
-            _collect(root, pids)
+        pids = {pid for root in self.roots for pid in process_tree(root)}
         for pid in self._statm.keys() - pids:
             os.close(self._statm.pop(pid))
         for pid in pids - self._statm.keys():
@@ -121,6 +119,13 @@ def _sum_kilobytes(path: str, keys: tuple[bytes, ...]) -> int:
             return sum(int(line.split()[1]) * 1024 for line in file if line.startswith(keys))
     except OSError:
         return 0
+
+
+def process_tree(root: int) -> set[int]:
+    """A process and its descendants."""
+    found: set[int] = set()
+    _collect(root, found)
+    return found
 
 
 def _collect(pid: int, found: set[int]) -> None:

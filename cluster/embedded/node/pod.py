@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import shutil
 
 from cluster.embedded.client import ApiError
@@ -30,6 +31,9 @@ class PodWorker:
         self._terminated = False
         self._deleted = False
         self._sandbox_ready = False
+        self._sandbox_seen = False
+        self._starting = False
+        self._finished = False
         self._start_time = wall_clock()
         self._written: Object | None = None
         self._write_lock = asyncio.Lock()
@@ -51,6 +55,7 @@ class PodWorker:
         self._sidecars: dict[str, asyncio.Task[None]] = {}
         self._main: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
+        self._grace_seconds = math.inf
         self._gone = asyncio.Event()
 
     @property
@@ -73,11 +78,12 @@ class PodWorker:
 
     def end(self, grace_seconds: float) -> None:
         """End all containers, then the pod. A second call can only shorten the grace."""
+        shorter, self._grace_seconds = grace_seconds < self._grace_seconds, grace_seconds
         if self._ending is None:
             self._stop.set()
             self._ending = background(self._end(grace_seconds), f"end of pod {podspec.name(self.pod)}")
             return
-        for runner in self.runners.values():
+        for runner in self.runners.values() if shorter else ():
             runner.hasten(grace_seconds)
 
     async def ended(self) -> None:
@@ -102,15 +108,17 @@ class PodWorker:
     async def publish(self) -> None:
         """Write the status if it changed."""
         async with self._write_lock:
-            if self._deleted:
+            if self._deleted or self._starting:
                 return
             views = {name: runner.view for name, runner in self.runners.items()}
             facts = PodFacts(
                 host_ip=self._node.settings.address,
-                pod_ip=self._context.ip,
+                pod_ip=self._context.ip if self._sandbox_seen else "",
                 start_time=self._start_time,
                 sandbox_ready=self._sandbox_ready,
                 terminating=self._terminated,
+                finished=self._finished,
+                last_phase=(self._written or {}).get("phase", "Pending"),
             )
             previous = (self._written or {}).get("conditions") or []
             status = pod_status(self.pod, views, facts, previous)
@@ -146,15 +154,29 @@ class PodWorker:
             return
         self._sandbox_ready = True
         await self.publish()
+        self._sandbox_seen = True
         if not await self._initialize():
-            await self._finish()
+            if not self._stop:
+                await self._finish()
             return
         for spec in podspec.containers(self.pod):
             view = self.runners[spec["name"]].view
             if "PodInitializing" in str(view.state):
                 view.waiting("ContainerCreating")
-        await asyncio.gather(*(self.runners[spec["name"]].run() for spec in podspec.containers(self.pod)))
-        await self._finish()
+        await self._run_containers()
+        if not self._stop:
+            await self._finish()
+
+    async def _run_containers(self) -> None:
+        """Start the containers one after the other, tell of it when all were tried, and wait until they ended."""
+        async with asyncio.TaskGroup() as group:
+            self._starting = True
+            for spec in podspec.containers(self.pod):
+                runner = self.runners[spec["name"]]
+                group.create_task(runner.run())
+                await runner.attempted.wait()
+            self._starting = False
+            await self.publish()
 
     async def _set_up_volumes(self) -> bool:
         delay_seconds = _FIRST_MOUNT_RETRY_SECONDS
@@ -193,8 +215,11 @@ class PodWorker:
 
     async def _finish(self) -> None:
         """No container runs any more or will: give back what the pod held."""
-        await self._stop_sidecars()
-        self._sandbox_ready = False
+        if self._sidecars:
+            self._sandbox_ready = False
+            await self._stop_sidecars()
+            await self.publish()
+        self._sandbox_ready, self._finished = False, True
         self._node.gpus.release(podspec.uid(self.pod))
         await self.publish()
 
@@ -206,6 +231,8 @@ class PodWorker:
             await self._sidecars[name]
 
     async def _end(self, grace_seconds: float) -> None:
+        self._starting = False
+        await self.publish()
         others = [runner for name, runner in self.runners.items() if name not in self._sidecars]
         await asyncio.gather(*(r.stop(grace_seconds, f"Stopping container {r.name}") for r in others))
         if self._main is not None:

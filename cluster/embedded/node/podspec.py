@@ -86,6 +86,12 @@ def memory_limit_bytes(spec: Object) -> int | None:
     return None if quantity is None else int(parse_quantity(quantity))
 
 
+def cpu_limit(spec: Object) -> float | None:
+    """Cores, or None."""
+    quantity = limit(spec, "cpu")
+    return None if quantity is None else float(parse_quantity(quantity))
+
+
 def gpus(spec: Object) -> int:
     return int(parse_quantity(limit(spec, GPU) or 0))
 

@@ -103,10 +103,12 @@ class Launcher:
         stderr: int | IO[bytes] = subprocess.PIPE,
         is_main: bool = True,
         own_terminal: bool = False,
+        program: str | None = None,
     ) -> Running:
-        """Start a process. Raises OSError when the program cannot be executed."""
+        """Start a process, from the file ``program`` if it is not ``argv[0]``. Raises OSError when it cannot be."""
         popen = subprocess.Popen(
             list(argv),
+            executable=program,
             env={**env, watchdog.MARKER: identity},
             cwd=cwd,
             stdin=stdin,

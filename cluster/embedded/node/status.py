@@ -63,13 +63,20 @@ class ContainerView:
 
 @dataclass(frozen=True, slots=True)
 class PodFacts:
-    """What the node knows of a pod beside its containers."""
+    """What the node knows of a pod beside its containers.
+
+    Attributes:
+        finished: what the pod held is given back; only then its last phase is told (Kubernetes: pod lifecycle).
+        last_phase: the phase told before.
+    """
 
     host_ip: str
     pod_ip: str
     start_time: str
     sandbox_ready: bool
     terminating: bool
+    finished: bool = True
+    last_phase: str = "Pending"
 
 
 def pod_status(pod: Object, views: Mapping[str, ContainerView], facts: PodFacts, previous: Sequence[Object]) -> Object:
@@ -83,7 +90,7 @@ def pod_status(pod: Object, views: Mapping[str, ContainerView], facts: PodFacts,
     generation = pod["metadata"].get("generation", 1)
     status: Object = {
         "observedGeneration": generation,
-        "phase": phase,
+        "phase": _told_phase(phase, facts),
         "conditions": _conditions(pod, views, facts, phase, previous),
         "hostIP": facts.host_ip,
         "hostIPs": [{"ip": facts.host_ip}],
@@ -99,6 +106,11 @@ def pod_status(pod: Object, views: Mapping[str, ContainerView], facts: PodFacts,
     if inits := podspec.init_containers(pod):
         status["initContainerStatuses"] = [_container_status(s, views[s["name"]], is_init=True) for s in inits]
     return status
+
+
+def _told_phase(phase: str, facts: PodFacts) -> str:
+    over = phase in ("Succeeded", "Failed")
+    return facts.last_phase if over and not (facts.finished or facts.terminating) else phase
 
 
 def pod_phase(pod: Object, views: Mapping[str, ContainerView], *, terminating: bool) -> str:

@@ -212,3 +212,15 @@ def test_the_back_off_after_probe_kills_begins_with_the_third_restart(node):
             assert len(lab.events.times("web", "Killing")) == 3
 
     run(scenario())
+
+
+def test_an_exec_probes_event_has_all_that_the_command_printed(node):
+    async def scenario():
+        async with node() as lab:
+            command = shell("printf one; sleep 0.02; printf two; exit 1")
+            probe = {"exec": {"command": command}, "periodSeconds": 1}
+            await lab.run("probed", {"command": shell("sleep 9"), "readinessProbe": probe})
+            await lab.eventually(lambda: lab.events.messages("probed", "Unhealthy"))
+            assert lab.events.messages("probed", "Unhealthy")[0] == "Readiness probe failed: onetwo"
+
+    run(scenario())

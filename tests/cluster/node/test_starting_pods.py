@@ -188,3 +188,31 @@ def test_a_mount_is_a_folder_that_command_lines_and_variables_name_by_its_mount_
             await lab.eventually(lambda: file.read_text() == "two")
 
     run(scenario())
+
+
+def test_containers_start_one_after_the_other(node):
+    async def scenario():
+        async with node() as lab:
+            hook = {"postStart": {"sleep": {"seconds": 1}}}
+            first = {"name": "app", "image": "lab.local/app:1", "command": shell("sleep 9"), "lifecycle": hook}
+            second = {"name": "more", "image": "lab.local/app:1", "command": shell("sleep 9")}
+            await lab.run("both", containers=[first, second])
+            up = await lab.until("both", lambda p: "running" in app(p)["state"])
+            assert all("running" in status["state"] for status in up["status"]["containerStatuses"])
+            began, later = lab.events.times("both", "Started")
+            assert later - began >= 1
+
+    run(scenario())
+
+
+def test_a_container_whose_post_start_hook_fails_is_killed_and_starts_again(node):
+    async def scenario():
+        async with node() as lab:
+            hook = {"postStart": {"exec": {"command": ["false"]}}}
+            await lab.run("hooked", {"command": shell("trap 'exit 4' TERM; sleep 9 & wait"), "lifecycle": hook})
+            again = await lab.until("hooked", lambda p: app(p).get("restartCount") == 1)
+            assert app(again)["lastState"]["terminated"]["exitCode"] == 4
+            assert lab.events.messages("hooked", "FailedPostStartHook")[0] == "PostStartHook failed"
+            assert lab.events.messages("hooked", "Killing")[0] == "FailedPostStartHook"
+
+    run(scenario())
