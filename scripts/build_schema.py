@@ -141,6 +141,12 @@ ALWAYS: dict[str, dict[str, Any]] = {
             "currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0,
         },
     },
+    "apps.v1.DaemonSetSpec": {
+        "selector": None, "template": {"metadata": {}, "spec": {"containers": None}}, "updateStrategy": {},
+    },
+    "batch.v1.CronJobSpec": {
+        "jobTemplate": {"metadata": {}, "spec": {"template": {"metadata": {}, "spec": {"containers": None}}}},
+    },
     "batch.v1.Job": {"spec": {"template": {"metadata": {}, "spec": {"containers": None}}}, "status": {}},
     "batch.v1.JobSpec": {"template": {"metadata": {}, "spec": {"containers": None}}},
     "batch.v1.CronJob": {"spec": {}, "status": {}},

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cluster.embedded.client import ApiClient
+from cluster.embedded.controllers.autoscaling import AutoscalingController
 from cluster.embedded.controllers.deployment import DeploymentController
 from cluster.embedded.controllers.disruption import DisruptionController
 from cluster.embedded.controllers.endpoints import EndpointsController
 from cluster.embedded.controllers.garbage import GarbageCollector
+from cluster.embedded.controllers.jobs import JobController
 from cluster.embedded.controllers.namespaces import NamespaceContentController, NamespaceController
 from cluster.embedded.controllers.nodes import NodeController, TaintEvictionController
 from cluster.embedded.controllers.replicaset import ReplicaSetController
@@ -59,6 +61,8 @@ def _controllers(client: ApiClient, informers: Informers, settings: ControllerSe
         GarbageCollector(client, informers),
         DeploymentController(client, informers),
         ReplicaSetController(client, informers),
+        JobController(client, informers),
+        AutoscalingController(client, informers),
         EndpointsController(client, informers),
         DisruptionController(client, informers),
         NodeController(client, informers, settings.node_grace_seconds),
