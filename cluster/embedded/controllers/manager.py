@@ -16,6 +16,7 @@ from cluster.embedded.controllers.jobs import JobController
 from cluster.embedded.controllers.namespaces import NamespaceContentController, NamespaceController
 from cluster.embedded.controllers.nodes import NodeController, TaintEvictionController
 from cluster.embedded.controllers.replicaset import ReplicaSetController
+from cluster.embedded.controllers.ttl import TtlController
 from cluster.embedded.informer import Informers
 
 
@@ -26,10 +27,12 @@ class ControllerSettings:
     Attributes:
         ca_pem: PEM of the API server's certificate authority, published in every namespace.
         node_grace_seconds: how long a node's Lease may go without renewal before the node is lost.
+        job_batch_seconds: how long a Job collects changes of its pods before it looks at them.
     """
 
     ca_pem: str = ""
     node_grace_seconds: float = 50.0
+    job_batch_seconds: float = 1.0
 
 
 class Controller(Protocol):
@@ -61,8 +64,9 @@ def _controllers(client: ApiClient, informers: Informers, settings: ControllerSe
         GarbageCollector(client, informers),
         DeploymentController(client, informers),
         ReplicaSetController(client, informers),
-        JobController(client, informers),
         AutoscalingController(client, informers),
+        JobController(client, informers, settings.job_batch_seconds),
+        TtlController(client, informers),
         EndpointsController(client, informers),
         DisruptionController(client, informers),
         NodeController(client, informers, settings.node_grace_seconds),
