@@ -112,6 +112,15 @@ NETWORK_POLICIES = Resource(
     singular="networkpolicy",
     short_names=("netpol",),
 )
+NETWORK_FAULTS = Resource(
+    "chaos.gameday.dev",
+    "v1alpha1",
+    "networkfaults",
+    "NetworkFault",
+    singular="networkfault",
+    short_names=("nf",),
+    subresources=("status",),
+)
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role", singular="role")
 ROLE_BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", singular="rolebinding")
 CLUSTER_ROLES = Resource(
@@ -129,7 +138,7 @@ CLUSTER_ROLE_BINDINGS = Resource(
 RESOURCES: tuple[Resource, ...] = (
     PODS, NODES, NAMESPACES, SERVICES, ENDPOINTS, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, EVENTS,
     DEPLOYMENTS, REPLICA_SETS, ENDPOINT_SLICES, LEASES, POD_DISRUPTION_BUDGETS, PRIORITY_CLASSES,
-    NETWORK_POLICIES, ROLES, ROLE_BINDINGS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS,
+    NETWORK_POLICIES, NETWORK_FAULTS, ROLES, ROLE_BINDINGS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS,
 )  # fmt: skip
 
 BY_PATH: Mapping[tuple[str, str, str], Resource] = {(r.group, r.version, r.plural): r for r in RESOURCES}

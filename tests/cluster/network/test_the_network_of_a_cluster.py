@@ -17,12 +17,11 @@ from dnslib import RCODE, DNSRecord
 
 from cluster.embedded.apiserver.local import LocalClient
 from cluster.embedded.apiserver.registry import Registry
-from cluster.embedded.informer import Informer
 from cluster.embedded.network.addresses import AddressPool, Subnet
-from cluster.embedded.network.dns import DnsServer
+from cluster.embedded.network.fault_spec import NetworkFault
+from cluster.embedded.network.flows import LinkFault
 from cluster.embedded.network.names import look_up
-from cluster.embedded.network.proxy import LinkFault
-from cluster.embedded.network.services import ServiceProxy
+from cluster.embedded.network.network import Network
 from cluster.embedded.resources import ENDPOINT_SLICES, SERVICES, Object
 from cluster.embedded.server import POD_SHIM
 from cluster.embedded.store import Store
@@ -72,13 +71,14 @@ def endpoint_slice(port: int, **ready: bool) -> Object:
 
 
 class Net:
-    """Services and slices in an API, and the proxy and DNS on them."""
+    """Services and slices in an API, and the network on them."""
 
     def __init__(self, subnet: Subnet) -> None:
         self.client = LocalClient(Registry(Store()))
-        self.services, self.slices = Informer(self.client, SERVICES), Informer(self.client, ENDPOINT_SLICES)
-        self.proxy = ServiceProxy(self.services, self.slices)
-        self.dns = DnsServer(self.services, self.slices)
+        self.network = Network(self.client)
+        self.dns = self.network.dns
+        self.services = self.network.informers.of(SERVICES)
+        self.slices = self.network.informers.of(ENDPOINT_SLICES)
         self.subnet = subnet
 
     def address(self, last: int) -> str:
@@ -96,14 +96,13 @@ class Net:
 async def network() -> AsyncIterator[Net]:
     subnet = Subnet.claim()
     net = Net(subnet)
-    tasks = [asyncio.ensure_future(job) for job in (net.services.run(), net.slices.run(), net.proxy.run())]
+    task = asyncio.ensure_future(net.network.run())
     try:
         yield net
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        net.dns.stop()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        net.network.stop()
         subnet.close()
 
 
@@ -184,7 +183,8 @@ def test_a_delay_asked_for_is_a_delay_felt() -> None:
             await net.client.create(SERVICES, service(cluster_ip, 80))
             await net.show(port, **{net.address(1).replace(".", "_"): True})
             await eventually(lambda: ask(cluster_ip, 80), net.address(1).encode() + b" hello")
-            net.proxy.faults.by_service["system", "web"] = LinkFault(delay_seconds=0.3)
+            fault = NetworkFault("system", "Delay", service="web", link=LinkFault(delay_seconds=0.3))
+            net.network.paths.set_fault(("system", "slow"), fault)
             began = asyncio.get_running_loop().time()
             await ask(cluster_ip, 80)
             assert asyncio.get_running_loop().time() - began >= 0.3
