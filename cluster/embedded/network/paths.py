@@ -18,11 +18,15 @@ NODE = "127.0.0.1"
 
 
 class Paths:
-    """Knows the pods by their addresses, and what is wrong with the way between two of them."""
+    """Knows the pods by their addresses, and what is wrong with the way between two of them.
+
+    Attributes:
+        faults: those in effect; change them by `set_fault`.
+    """
 
     def __init__(self, pods: Informer, namespaces: Informer, policies: Informer) -> None:
         self._pods: dict[str, PodPeer] = {}
-        self._faults: dict[Key, NetworkFault] = {}
+        self.faults: dict[Key, NetworkFault] = {}
         self._policies = policies
         self._namespaces = namespaces
         self._listeners: list[Callable[[], None]] = []
@@ -37,12 +41,12 @@ class Paths:
 
     def set_fault(self, key: Key, fault: NetworkFault | None) -> None:
         """Begin, change or end (None) a fault. It is in effect when this returns."""
-        if self._faults.get(key) == fault:
+        if self.faults.get(key) == fault:
             return
         if fault is None:
-            del self._faults[key]
+            del self.faults[key]
         else:
-            self._faults[key] = fault
+            self.faults[key] = fault
         self._changed()
 
     def pods(self) -> Iterator[PodPeer]:
@@ -51,16 +55,16 @@ class Paths:
 
     def fault(self, source: str, endpoint: Endpoint, service: Key | None = None) -> LinkFault:
         """What is wrong with the way from an address to an endpoint, dialed by a Service's ClusterIP or directly."""
-        if not self._faults and not self._policies.objects:
+        if not self.faults and not self._policies.objects:
             return CLEAR
         flow = Flow(self._pods.get(source), self._pods.get(endpoint[0]), source, *endpoint, service)
         if self._policies.objects and not self._allowed(flow):
             return DROPPED
-        return combined(fault.link for fault in self._faults.values() if fault.concerns(flow))
+        return combined(fault.link for fault in self.faults.values() if fault.concerns(flow))
 
     def unanswered(self, endpoints: Sequence[Endpoint], service: Key) -> Iterable[str]:
         """The addresses from which no way leads to any of the endpoints of a Service."""
-        holes = any(fault.link.black_hole for fault in self._faults.values())
+        holes = any(fault.link.black_hole for fault in self.faults.values())
         if not holes and not self._policies.objects:
             return []
         return [
@@ -72,7 +76,7 @@ class Paths:
     def dns_fault(self, name: str, source: str) -> DnsAnswer | None:
         """How a lookup of a name (lower case, no trailing dot) from an address fails, if it does."""
         peer = self._pods.get(source)
-        return next((fault.dns_answer for fault in self._faults.values() if fault.fails_name(name, peer)), None)
+        return next((fault.dns_answer for fault in self.faults.values() if fault.fails_name(name, peer)), None)
 
     def _allowed(self, flow: Flow) -> bool:
         # A pod's first packets may be ahead of the news of its address. Until it is known nobody vouches for it.
@@ -91,7 +95,7 @@ class Paths:
             del self._pods[was.address]
         if now:
             self._pods[now.address] = now
-        if self._faults or self._policies.objects:
+        if self.faults or self._policies.objects:
             self._soon()
 
     def _on_namespace(self, old: Object | None, new: Object | None) -> None:

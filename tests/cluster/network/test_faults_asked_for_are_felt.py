@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cluster.embedded.resources import NETWORK_FAULTS
-from tests.cluster.network.world import Net, Pod, network, play
+from tests.cluster.network.world import Net, Pod, eventually, network, play
 
 WEB: dict[str, Any] = {"podSelector": {"matchLabels": {"app": "web"}}}
 CLIENT: dict[str, Any] = {"podSelector": {"matchLabels": {"app": "client"}}}
@@ -128,7 +128,7 @@ def test_a_black_hole_swallows_bytes_and_connections_and_gives_back_what_waits(w
             assert await client.ask("y", name="old", timeout=0.3) == "timeout"
             assert await client.connect(host, port, name="new", timeout=0.3) == "timeout"
             waiting = asyncio.ensure_future(client.connect(host, port, name="patient", timeout=10))
-            await asyncio.sleep(0.2)
+            await eventually(client.is_connecting, True)
             await net.undo("hole")
             assert await waiting == "connected"  # its SYN is sent again, as TCP does
             assert await client.ask("", name="old") == f"{client.address} y"

@@ -11,6 +11,9 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+import psutil
+import uvloop
+
 from cluster.embedded.apiserver.bootstrap import bootstrap
 from cluster.embedded.apiserver.local import LocalClient
 from cluster.embedded.apiserver.registry import Registry
@@ -91,7 +94,7 @@ for line in sys.stdin:
 
 
 def play(story: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(story)
+    uvloop.run(story)  # the loop that the cluster runs on
 
 
 def service(address: str, port: int, **spec: Any) -> Object:
@@ -137,6 +140,11 @@ class Pod:
 
     async def ask(self, text: str = "hello", *, name: str = "a", timeout: float = 5) -> Any:
         return (await self.do("ask", name=name, text=text, timeout=timeout))[0]
+
+    async def is_connecting(self) -> bool:
+        """Whether a SYN of the process waits for its answer."""
+        found = psutil.Process(self._process.pid).net_connections("tcp4")
+        return any(connection.status == psutil.CONN_SYN_SENT for connection in found)
 
     def at_node(self, data: bytes) -> bytes:
         """What it answers to the node."""
@@ -193,9 +201,7 @@ class Net:
     async def undo(self, name: str) -> None:
         """Delete a NetworkFault, and wait until the network knows."""
         await self.client.delete(NETWORK_FAULTS, name, "system")
-        informer = self.network.informers.of(NETWORK_FAULTS)
-        await eventually(lambda: asyncio.sleep(0, informer.get("system", name)), None)
-        await asyncio.sleep(0.02)
+        await eventually(lambda: asyncio.sleep(0, ("system", name) in self.network.paths.faults), False)
 
     async def policy(self, name: str, **spec: Any) -> None:
         """Create a NetworkPolicy, and wait until the network knows."""
