@@ -19,7 +19,9 @@ def differences(recorded: Any, actual: Any, *, partial: bool = False) -> list[st
     """
     partial = partial or (isinstance(recorded, dict) and (bool(recorded.get("_reduced")) or _is_cut_object(recorded)))
     found: list[str] = []
-    _compare(normalise.body(present(recorded)), normalise.body(actual), "", found, partial=partial, raw=recorded)
+    _compare(
+        normalise.body(present(recorded)), normalise.body(present(actual)), "", found, partial=partial, raw=recorded
+    )
     return found
 
 
