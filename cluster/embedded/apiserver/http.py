@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from cluster.embedded.apiserver import discovery, exec, openapi, pod_access, pod_actions, scale
+from cluster.embedded.apiserver import discovery, exec, openapi, pod_access, pod_actions, port_forward, scale
 from cluster.embedded.apiserver.access import Access
 from cluster.embedded.apiserver.negotiation import negotiate
 from cluster.embedded.apiserver.pod_streams import PodStreams
@@ -160,6 +160,8 @@ class ApiServer:
                 return await pod_access.logs(request, route, self._adapter, self._pod_streams, self._open_streams)
             case "exec":
                 return await exec.handle(request, route, self._adapter, self._pod_streams, self._open_streams)
+            case "portforward":
+                return await port_forward.handle(request, route, self._adapter, self._pod_streams, self._open_streams)
         return await self._rest.handle(request, route)
 
 
