@@ -31,15 +31,16 @@ status 200_OK version HTTP/1.1 url public set-cookie keep-alive origin
 _TEXT = (
     "100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505203 Non-Authoritative "
     "Information204 No Content301 Moved Permanently400 Bad Request401 Unauthorized403 Forbidden404 Not Found500 "
-    "Internal Server Error501 Not Implemented503 Service UnavailableJan Feb Mar Apr May Jun Jul Aug Sept Oct Nov Dec 00:00:00 "
-    "Mon, Tue, Wed, Thu, Fri, Sat, Sun, GMTchunked,text/html,image/png,image/jpg,image/gif,application/xml,"
+    "Internal Server Error501 Not Implemented503 Service UnavailableJan Feb Mar Apr May Jun Jul Aug Sept Oct Nov Dec "
+    "00:00:00 Mon, Tue, Wed, Thu, Fri, Sat, Sun, GMTchunked,text/html,image/png,image/jpg,image/gif,application/xml,"
     "application/xhtml+xml,text/plain,text/javascript,publicprivatemax-age=gzip,deflate,sdchcharset=utf-8"
     "charset=iso-8859-1,utf-,*,enq=0."
 )
 
 
 def _sized(text: str) -> bytes:
-    return struct.pack(">I", len(text)) + text.encode()
+    encoded = text.encode()
+    return struct.pack(">I", len(encoded)) + encoded
 
 
 DICTIONARY = b"".join(_sized(name.replace("_", " ")) for name in _NAMES.split()) + _TEXT.encode()
