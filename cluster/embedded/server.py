@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from clients.errors import EnvironmentUnusable, GamedayError
 
 if TYPE_CHECKING:
-    from cluster.embedded.apiserver.pod_streams import ExecSession, LogOptions
+    from cluster.embedded.apiserver.pod_streams import ExecSession, LogOptions, PodConnection
     from cluster.embedded.client import ApiClient
     from cluster.embedded.config import ClusterConfig
     from cluster.embedded.network.addresses import Subnet
@@ -207,7 +207,7 @@ def _node_agents(
 
 
 class NodeStreams:
-    """Logs and exec of any pod, asked of the agent of its node.
+    """Logs, commands and ports of any pod, asked of the agent of its node.
 
     Attributes:
         dns: the DNS server's ``ADDRESS:PORT``, once it is up.
@@ -235,6 +235,11 @@ class NodeStreams:
         """See PodStreams."""
         agent = await self._agent(namespace, pod)
         return await agent.exec(namespace, pod, container, command, stdin=stdin, tty=tty)
+
+    async def connect(self, namespace: str, pod: str, port: int) -> PodConnection:
+        """See PodStreams."""
+        agent = await self._agent(namespace, pod)
+        return await agent.connect(namespace, pod, port)
 
     async def _agent(self, namespace: str, pod: str) -> NodeAgent:
         from cluster.embedded.apiserver.status import failure

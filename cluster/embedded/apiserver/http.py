@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from cluster.embedded.apiserver import discovery, exec, openapi, pod_access, pod_actions, scale
+from cluster.embedded.apiserver import discovery, exec, openapi, pod_access, pod_actions, port_forward, scale
 from cluster.embedded.apiserver.access import Access
 from cluster.embedded.apiserver.gotext import go_quote
 from cluster.embedded.apiserver.negotiation import negotiate
@@ -163,6 +163,8 @@ class ApiServer:
                 return await pod_access.logs(request, route, self._adapter, self._pod_streams, self._open_streams)
             case "exec":
                 return await exec.handle(request, route, self._adapter, self._pod_streams, self._open_streams)
+            case "portforward":
+                return await port_forward.handle(request, route, self._adapter, self._pod_streams, self._open_streams)
         response = await self._rest.handle(request, route)
         if (warning := DEPRECATED.get(route.resource.group_resource)) and not response.prepared:
             response.headers.add("Warning", f"299 - {go_quote(warning)}")

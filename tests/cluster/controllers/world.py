@@ -98,9 +98,8 @@ class Kubelet:
     async def end(self, pod: Object, phase: str, at: str = "2020-01-01T00:00:00Z") -> None:
         """Let the pod end; by default so long ago that nobody waits before it is replaced."""
         terminated = {"exitCode": int(phase == "Failed"), "finishedAt": at, "startedAt": at, "reason": "Completed"}
-        container = {
-            "name": "c", "image": "i", "imageID": "", "ready": False, "restartCount": 0, "state": {"terminated": terminated},
-        }  # fmt: skip
+        identity = {"name": "c", "image": "i", "imageID": "", "ready": False, "restartCount": 0}
+        container = {**identity, "state": {"terminated": terminated}}
         status = {**pod["status"], "phase": phase, "containerStatuses": [container]}
         await self._client.patch(PODS, pod["metadata"]["name"], {"status": status}, NAMESPACE, subresource="status")
 
