@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
 import pytest
@@ -226,5 +228,33 @@ def test_a_fault_waits_for_its_pods() -> None:
             client, web = await two_pods(net)
             assert await net.fault_status("hole", lambda status: status["affected"] == ["pod/web-1"])
             assert await client.connect(web.address, timeout=0.3) == "timeout"
+
+    play(story())
+
+
+def test_nothing_of_either_side_passes_a_black_hole_not_even_the_end() -> None:
+    async def story() -> None:
+        async with network() as net:
+            _, web = await two_pods(net)
+            address = await net.service(100, web)
+            served: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+            server = await asyncio.start_server(lambda *streams: served.put_nowait(streams), net.address(9), 8000)
+            await net.show(8000, **{net.address(9).replace(".", "_"): True})
+            link = socket.create_connection((address, 80))
+            reader, writer = await served.get()
+            await net.fault("hole", target=SERVICE, type="BlackHole")
+            writer.write(b"pushed")
+            link.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                await asyncio.to_thread(link.recv, 10)
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            link.close()  # a RST, which must not be known to the server yet
+            end = asyncio.ensure_future(reader.read())
+            done, _ = await asyncio.wait([end], timeout=0.3)
+            assert not done
+            await net.undo("hole")
+            with pytest.raises(ConnectionResetError):
+                await asyncio.wait_for(end, 5)
+            server.close()
 
     play(story())
