@@ -13,15 +13,14 @@ from cluster.embedded.controllers.hpa_limits import WITHIN, History, limit
 from cluster.embedded.controllers.hpa_metrics import (
     MetricsError,
     PodMetrics,
-    from_milli,
     requests_of,
-    to_milli,
     usage_of_pods,
 )
 from cluster.embedded.controllers.hpa_replicas import Ratio, Target, group, replicas_for
 from cluster.embedded.events import EventRecorder
 from cluster.embedded.informer import Informers, Key, WorkQueue
 from cluster.embedded.meta import key_of, labels_of, matches_selector, now
+from cluster.embedded.quantity import from_milli, to_milli
 from cluster.embedded.resources import BY_KIND, HORIZONTAL_POD_AUTOSCALERS, PODS, Object, Resource
 
 _OPERATORS = {"In": "in", "NotIn": "notin"}

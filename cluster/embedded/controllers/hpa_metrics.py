@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from cluster.embedded.client import ApiClient, ApiError
-from cluster.embedded.quantity import parse_quantity
+from cluster.embedded.quantity import to_milli
 from cluster.embedded.resources import Object, Resource
 
 POD_METRICS = Resource("metrics.k8s.io", "v1beta1", "pods", "PodMetrics", verbs=("get", "list"))
-_SUFFIXES = ("m", "", "k", "M", "G", "T", "P", "E")
 
 
 class PodMetrics(Protocol):
@@ -96,19 +94,6 @@ def _seconds(duration: str) -> float:
     """Seconds of a metav1.Duration as the metrics API writes it: ``15.4s``, ``1m0s``."""
     minutes, _, seconds = duration.removesuffix("s").rpartition("m")
     return float(seconds or 0) + 60 * float(minutes or 0)
-
-
-def to_milli(quantity: str | int) -> int:
-    """Thousandths, rounded up."""
-    return math.ceil(parse_quantity(quantity) * 1000)
-
-
-def from_milli(milli: int) -> str:
-    """The quantity of so many thousandths, in its shortest spelling."""
-    index = 0
-    while milli and milli % 1000 == 0 and index < len(_SUFFIXES) - 1:
-        milli, index = milli // 1000, index + 1
-    return f"{milli}{_SUFFIXES[index]}" if milli else "0"
 
 
 def requests_of(pods: Iterable[Object], resource: str, container: str = "") -> dict[str, int]:

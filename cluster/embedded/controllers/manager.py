@@ -17,6 +17,7 @@ from cluster.embedded.controllers.jobs import JobController
 from cluster.embedded.controllers.namespaces import NamespaceContentController, NamespaceController
 from cluster.embedded.controllers.nodes import NodeController, TaintEvictionController
 from cluster.embedded.controllers.replicaset import ReplicaSetController
+from cluster.embedded.controllers.resourcequota import ResourceQuotaController
 from cluster.embedded.controllers.ttl import TtlController
 from cluster.embedded.informer import Informers
 
@@ -74,6 +75,7 @@ def _controllers(client: ApiClient, informers: Informers, settings: ControllerSe
         HorizontalPodAutoscalerController(client, informers, settings.pod_metrics, settings.hpa_sync_seconds),
         EndpointsController(client, informers),
         DisruptionController(client, informers),
+        ResourceQuotaController(client, informers),
         NodeController(client, informers, settings.node_grace_seconds),
         TaintEvictionController(client, informers),
     ]

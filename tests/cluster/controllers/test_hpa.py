@@ -20,8 +20,9 @@ from cluster.embedded.controllers.hpa_limits import (
     History,
     limit,
 )
-from cluster.embedded.controllers.hpa_metrics import MetricsError, Usage, from_milli, requests_of
+from cluster.embedded.controllers.hpa_metrics import MetricsError, Usage, requests_of
 from cluster.embedded.controllers.hpa_replicas import Groups, Target, group, replicas_for
+from cluster.embedded.quantity import from_milli
 from cluster.embedded.resources import DEPLOYMENTS, EVENTS, HORIZONTAL_POD_AUTOSCALERS, Object
 from tests.cluster.controllers.world import NAMESPACE, World, deployment, run
 
@@ -348,6 +349,7 @@ def test_a_direction_can_be_disabled_and_scaling_up_can_be_stabilised() -> None:
 )
 def test_quantities_are_spelled_shortest(milli: int, text: str) -> None:
     assert from_milli(milli) == text
+    assert from_milli(64 * 2**20 * 1000, binary=True) == "64Mi"
 
 
 def test_selectors_are_spelled_for_a_query() -> None:
