@@ -53,6 +53,7 @@ class Kubelet:
         self.becomes_ready: Callable[[Object], bool] = lambda pod: True
         self.stops: Callable[[Object], bool] = lambda pod: True
         self.ends: Callable[[Object], str] = lambda pod: ""
+        self.started = now()
         self._informer = Informer(client, PODS)
         self._work: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self._informer.add_handler(self._changed)
@@ -98,8 +99,10 @@ class Kubelet:
     async def end(self, pod: Object, phase: str, at: str = "2020-01-01T00:00:00Z") -> None:
         """Let the pod end; by default so long ago that nobody waits before it is replaced."""
         terminated = {"exitCode": int(phase == "Failed"), "finishedAt": at, "startedAt": at, "reason": "Completed"}
-        identity = {"name": "c", "image": "i", "imageID": "", "ready": False, "restartCount": 0}
-        container = {**identity, "state": {"terminated": terminated}}
+        container = {
+            "name": "c", "image": "i", "imageID": "", "ready": False, "restartCount": 0,
+            "state": {"terminated": terminated},
+        }  # fmt: skip
         status = {**pod["status"], "phase": phase, "containerStatuses": [container]}
         await self._client.patch(PODS, pod["metadata"]["name"], {"status": status}, NAMESPACE, subresource="status")
 
@@ -108,7 +111,8 @@ class Kubelet:
         conditions = [c for c in current.get("conditions", []) if c["type"] != "Ready"]
         condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": now()}
         address = current.get("podIP") or f"10.0.0.{next(self._addresses)}"
-        status = {**current, "phase": "Running", "podIP": address, "conditions": [*conditions, condition]}
+        status = {"phase": "Running", "startTime": self.started, "podIP": address}
+        status = {**current, **status, "conditions": [*conditions, condition]}
         await self._client.patch(PODS, pod["metadata"]["name"], {"status": status}, NAMESPACE, subresource="status")
 
 
@@ -215,9 +219,17 @@ class World:
         await self.until(rolled_out)
 
 
-def run(body: Callable[[World], Awaitable[None]], *, node_grace_seconds: float = 50, **kwargs: Any) -> None:
+def run(
+    body: Callable[[World], Awaitable[None]],
+    *,
+    node_grace_seconds: float = 50,
+    settings: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> None:
     """Run a test's body in a world with controllers and a kubelet."""
-    chosen = ControllerSettings(ca_pem="PEM", node_grace_seconds=node_grace_seconds, job_batch_seconds=0)
+    chosen = ControllerSettings(
+        ca_pem="PEM", node_grace_seconds=node_grace_seconds, job_batch_seconds=0, **(settings or {})
+    )
 
     async def main() -> None:
         world = World(**kwargs)
