@@ -7,7 +7,7 @@ from typing import Any
 from tests.conformance import normalise
 from tests.conformance.discovery import present
 
-_TRIMMED = ("chars>", "<volatile>", "<not recorded", "bytes not recorded>", "<same as")
+_TRIMMED = ("<jwt>", "chars>", "<volatile>", "<not recorded", "bytes not recorded>", "<same as")
 _MISSING = object()
 
 

@@ -57,8 +57,17 @@ async def _node_of(world: World, name: str) -> str | None:
 
 
 async def _events(world: World, reason: str) -> list[Any]:
+    """Events with that reason, once there are some and nobody writes any more."""
+
+    async def found() -> list[Any]:
+        return [event for event in (await world.client.list(EVENTS)).items if event["reason"] == reason]
+
+    async def there() -> bool:
+        return bool(await found())
+
+    await world.until(there)
     await world.quiet()
-    return [event for event in (await world.client.list(EVENTS)).items if event["reason"] == reason]
+    return await found()
 
 
 def test_gpus_are_counted_and_a_freed_one_goes_to_the_pod_that_waits() -> None:

@@ -92,6 +92,7 @@ class Observer:
     http: Http
     history: dict[tuple[str, str, str], list[Any]] = field(default_factory=lambda: defaultdict(list))
     events: list[tuple[float, str, str, Any]] = field(default_factory=list)
+    gone: set[tuple[str, str, str]] = field(default_factory=set)
     pods: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -113,7 +114,10 @@ class Observer:
     def _seen(self, path: str, event: dict[str, Any]) -> None:
         obj, resource = event["object"], path.rsplit("/", 1)[1]
         metadata = obj["metadata"]
-        self.history[resource, metadata.get("namespace", ""), metadata["name"]].append(obj)
+        key = resource, metadata.get("namespace", ""), metadata["name"]
+        self.history[key].append(obj)
+        if event["type"] == "DELETED":
+            self.gone.add(key)
         self.events.append((asyncio.get_running_loop().time(), resource, event["type"], obj))
         if resource == "pods":
             self.pods.put_nowait(event)

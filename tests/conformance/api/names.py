@@ -137,8 +137,11 @@ class Names:
         return next(
             (
                 name
-                for _, _, name in self.observer.history
-                if name not in taken and normalise.text(name) == shape and name.startswith(owner)
+                for (kind, namespace, name) in self.observer.history
+                if name not in taken
+                and (kind, namespace, name) not in self.observer.gone
+                and normalise.text(name) == shape
+                and name.startswith(owner)
             ),
             "",
         )
