@@ -242,19 +242,24 @@ class NodeStreams:
         agent = await self._agent(namespace, pod)
         return await agent.exec(namespace, pod, container, command, stdin=stdin, tty=tty)
 
+    async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> ExecSession:
+        """See PodStreams."""
+        agent = await self._agent(namespace, pod)
+        return await agent.attach(namespace, pod, container, stdin=stdin)
+
     async def connect(self, namespace: str, pod: str, port: int) -> PodConnection:
         """See PodStreams."""
         agent = await self._agent(namespace, pod)
         return await agent.connect(namespace, pod, port)
 
     async def _agent(self, namespace: str, pod: str) -> NodeAgent:
-        from cluster.embedded.apiserver.status import failure
+        from cluster.embedded.apiserver.status import not_found
         from cluster.embedded.resources import PODS
 
         found = await self._client.get(PODS, pod, namespace)
         node = found["spec"].get("nodeName", "")
         if node not in self._agents:
-            raise failure(400, "BadRequest", f"pod {pod} does not have a host assigned")
+            raise not_found(PODS, node)  # the node's name in a message about pods: so says a real server
         return self._agents[node]
 
 

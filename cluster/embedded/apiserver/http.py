@@ -158,7 +158,7 @@ class ApiServer:
                 return await pod_actions.evict(request, route, self._adapter)
             case "log":
                 return await pod_access.logs(request, route, self._adapter, self._pod_streams, self._open_streams)
-            case "exec":
+            case "exec" | "attach":
                 return await exec.handle(request, route, self._adapter, self._pod_streams, self._open_streams)
             case "portforward":
                 return await port_forward.handle(request, route, self._adapter, self._pod_streams, self._open_streams)

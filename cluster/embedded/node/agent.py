@@ -101,6 +101,10 @@ class NodeAgent:
         runner = self._runner(namespace, pod, container)
         return await streams.start_command(runner, command, stdin=stdin, tty=tty)
 
+    async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> ExecSession:
+        """Follow and feed a running container. Raises ApiError."""
+        return streams.attach(self._runner(namespace, pod, container), stdin=stdin)
+
     async def connect(self, namespace: str, pod: str, port: int) -> PodConnection:
         """Connect to a port of a running pod. Raises ApiError and PortUnreachable."""
         return await port_forward.connect(self._worker(namespace, pod), port)
