@@ -27,6 +27,7 @@ from clients.errors import EnvironmentUnusable, GamedayError
 
 if TYPE_CHECKING:
     from cluster.embedded.apiserver.pod_streams import ExecSession, LogOptions, PodConnection
+    from cluster.embedded.apiserver.usage import NodeUsage
     from cluster.embedded.client import ApiClient
     from cluster.embedded.config import ClusterConfig
     from cluster.embedded.network.addresses import Subnet
@@ -127,7 +128,7 @@ async def _running(options: Options) -> AsyncIterator[_Running]:
     streams = NodeStreams(client)
     files = tls.create_tls_files(options.state_dir)
     token = auth.new_token()
-    api = ApiServer(registry, token=token, tls=files, pod_streams=streams)
+    api = ApiServer(registry, token=token, tls=files, pod_streams=streams, usage=streams)
     port = await _listen(api, options.port)
     bootstrap(registry, api_port=port)
     address = f"127.0.0.1:{port}"
@@ -205,6 +206,7 @@ def _node_agents(
             labels=node.labels,
             taints=tuple(node.taints),
             restart_backoff_base_seconds=config.restart_backoff_base_seconds,
+            metrics_window_seconds=config.metrics_window_seconds,
             dns=dns,
             pod_shim=POD_SHIM,
         )
@@ -251,6 +253,10 @@ class NodeStreams:
         """See PodStreams."""
         agent = await self._agent(namespace, pod)
         return await agent.connect(namespace, pod, port)
+
+    def usage(self) -> list[NodeUsage]:
+        """See UsageSource."""
+        return [usage for agent in self._agents.values() if (usage := agent.usage())]
 
     async def _agent(self, namespace: str, pod: str) -> NodeAgent:
         from cluster.embedded.apiserver.status import not_found

@@ -83,6 +83,12 @@ class Instance:
     def has_exited(self) -> bool:
         return self._running is None or self._running.exited.done()
 
+    @property
+    def roots(self) -> set[int]:
+        """The processes whose trees belong to the container: its own, and commands run in it."""
+        main = {self._running.pid} if self._running is not None else set()
+        return main | {command.pid for command in self._commands}
+
     async def start(self) -> None:
         """Start the process. Raises StartError."""
         plan, identity = self.plan, self.identity
