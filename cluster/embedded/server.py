@@ -27,6 +27,7 @@ from clients.errors import EnvironmentUnusable, GamedayError
 
 if TYPE_CHECKING:
     from cluster.embedded.apiserver.pod_streams import ExecSession, LogOptions, PodConnection
+    from cluster.embedded.apiserver.usage import NodeUsage
     from cluster.embedded.client import ApiClient
     from cluster.embedded.config import ClusterConfig
     from cluster.embedded.network.addresses import Subnet
@@ -128,7 +129,7 @@ async def _running(options: Options) -> AsyncIterator[_Running]:
     streams = NodeStreams(client)
     files = tls.create_tls_files(options.state_dir)
     token = auth.new_token()
-    api = ApiServer(registry, token=token, tls=files, pod_streams=streams)
+    api = ApiServer(registry, token=token, tls=files, pod_streams=streams, usage=streams)
     port = await _listen(api, options.port)
     bootstrap(registry, api_port=port)
     address = f"127.0.0.1:{port}"
@@ -200,6 +201,7 @@ def _node_agents(
             restart_backoff_base_seconds=config.restart_backoff_base_seconds,
             dns=network.dns,
             relay=network.relay,
+            metrics_window_seconds=config.metrics_window_seconds,
             pod_shim=POD_SHIM,
         )
         agents[node.name] = NodeAgent(client, settings, images, pods, EventRecorder(client, "kubelet", node.name))
@@ -236,19 +238,28 @@ class NodeStreams:
         agent = await self._agent(namespace, pod)
         return await agent.exec(namespace, pod, container, command, stdin=stdin, tty=tty)
 
+    async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> ExecSession:
+        """See PodStreams."""
+        agent = await self._agent(namespace, pod)
+        return await agent.attach(namespace, pod, container, stdin=stdin)
+
     async def connect(self, namespace: str, pod: str, port: int) -> PodConnection:
         """See PodStreams."""
         agent = await self._agent(namespace, pod)
         return await agent.connect(namespace, pod, port)
 
+    def usage(self) -> list[NodeUsage]:
+        """See UsageSource."""
+        return [usage for agent in self._agents.values() if (usage := agent.usage())]
+
     async def _agent(self, namespace: str, pod: str) -> NodeAgent:
-        from cluster.embedded.apiserver.status import failure
+        from cluster.embedded.apiserver.status import not_found
         from cluster.embedded.resources import PODS
 
         found = await self._client.get(PODS, pod, namespace)
         node = found["spec"].get("nodeName", "")
         if node not in self._agents:
-            raise failure(400, "BadRequest", f"pod {pod} does not have a host assigned")
+            raise not_found(PODS, node)  # the node's name in a message about pods: so says a real server
         return self._agents[node]
 
 
