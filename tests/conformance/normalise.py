@@ -12,12 +12,16 @@ from typing import Any
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _GENERATED = re.compile(rf"\b([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)-([{_LETTERS}]{{6,10}})-([{_LETTERS}]{{5}})\b")
 _HASHED = re.compile(rf"\b([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)-(?=[{_LETTERS}]*[0-9])([{_LETTERS}]{{8,10}})(?![a-z0-9-])")
-_SUFFIXED = re.compile(rf"^([a-z0-9][a-z0-9.-]*)-([{_LETTERS}]{{5}})$")
+_SUFFIXED = re.compile(rf"^([A-Za-z0-9][A-Za-z0-9.-]*)-([{_LETTERS}]{{5}})$")
 _UID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _EVENT = re.compile(r"\.[0-9a-f]{14,16}\b")
 _TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 _ADDRESS = re.compile(r"\b(?:10\.244|127)\.\d+\.\d+(?:\.\d+)?\b")
 _VERSIONS = re.compile(r"(resource ?[vV]ersion:? ?|current: |in record \(|precondition \(|record \(|revision )(\d+)")
+_ACCESS = re.compile(rf"(kube-api-access-)[{_LETTERS}]{{5}}")
+_LABEL = re.compile(rf"(pod-template-hash=)[{_LETTERS}]+")
+_QUOTED = re.compile(rf'"([A-Za-z0-9.-]+)-[{_LETTERS}]{{5}}"')
+_PORT = re.compile(r"(?<=<ip>):\d{4,5}\b(?!:10999)")
 _AGO = re.compile(r" \([0-9hmsdy]+ ago\)")
 _AGES = ("Age", "Last Seen", "First Seen", "Duration", "Last Schedule")
 _TOKENS = {"uid": "<uid>", "resourceVersion": "<rv>", "continue": "<continue>", "nodePort": "<port>",
@@ -35,7 +39,10 @@ def text(value: str) -> str:
     value = _GENERATED.sub(r"\1-<hash>-<rand>", value)
     value = _HASHED.sub(r"\1-<hash>", value)
     value = _VERSIONS.sub(r"\1<rv>", value)
-    return _ADDRESS.sub("<ip>", value)
+    value = _ACCESS.sub(r"\1<rand>", value)
+    value = _LABEL.sub(r"\1<hash>", value)
+    value = _QUOTED.sub(r'"\1-<rand>"', value)
+    return _PORT.sub(":<port>", _ADDRESS.sub("<ip>", value))
 
 
 def generated(name: str) -> str:
@@ -52,9 +59,13 @@ def body(value: Any) -> Any:
     cleaned = _value(value, "")
     if isinstance(cleaned.get("items"), list):
         cleaned["items"] = sorted(cleaned["items"], key=_name)
+    if "strict decoding error: " in str(cleaned.get("message")):
+        cleaned["message"] = sorted(re.split(r"(?:: |, )(?=unknown field)", cleaned["message"]))
     if isinstance(cleaned.get("details"), dict) and cleaned["details"].get("causes"):
         causes = cleaned["details"]["causes"]
-        cleaned["details"]["causes"] = sorted(causes, key=repr)
+        cleaned["details"]["causes"] = sorted(
+            causes, key=lambda c: (c.get("field", ""), c.get("reason", ""), c.get("message", ""))
+        )
         if len(causes) > 1:
             cleaned["message"] = sorted(re.split(r"[\[\], ]+", str(cleaned.get("message"))))
     return cleaned
@@ -73,12 +84,14 @@ def _value(value: Any, key: str) -> Any:
         return _managers(items) if key == "managedFields" else items
     if value is not None and (key in _TOKENS or key.endswith(("Time", "Timestamp")) or key == "time"):
         return _TOKENS.get(key, "<time>") if value != 0 else value
+    if key == "generateName" and isinstance(value, str):
+        return text(value.removesuffix("-"))
     return text(value) if isinstance(value, str) else value
 
 
 def _mapping(value: dict[str, Any], key: str) -> dict[str, Any]:
     cleaned = {_key(k): _value(v, k) for k, v in value.items() if k != "_reduced"}
-    if isinstance(cleaned.get("name"), str) and ("uid" in cleaned or key in ("metadata", "targetRef")):
+    if isinstance(cleaned.get("name"), str) and ("uid" in cleaned or key in ("metadata", "targetRef", "details")):
         cleaned["name"] = generated(cleaned["name"])
     if cleaned.get("pod-template-hash"):
         cleaned["pod-template-hash"] = "<hash>"

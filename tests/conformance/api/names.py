@@ -11,7 +11,7 @@ from tests.conformance import normalise
 from tests.conformance.api.http import Observer
 
 _WORD = re.compile(r"[A-Za-z0-9_=+-]+(?:\.[A-Za-z0-9_=+-]+)*")
-_VERSION = re.compile(r"((?:^|&|,)(?:metadata\.)?resourceVersion=)(\d+)")
+_HASH = re.compile(r"(?=[a-z]*[0-9])[bcdfghjklmnpqrstvwxz2456789]{8,10}")
 
 
 @dataclass(slots=True)
@@ -29,6 +29,11 @@ class Names:
             for key in ("items", "rows"):
                 self._learn_items(recorded.get(key), actual.get(key))
             self.learn(recorded.get("object"), actual.get("object"))
+            self._learn_address(recorded.get("spec"), actual.get("spec"))
+
+    def _learn_address(self, recorded: Any, actual: Any) -> None:
+        if isinstance(recorded, dict) and isinstance(actual, dict) and recorded.get("clusterIP"):
+            self.words[recorded["clusterIP"]] = actual.get("clusterIP") or recorded["clusterIP"]
 
     def _learn_metadata(self, recorded: Any, actual: Any) -> None:
         if not isinstance(recorded, dict) or not isinstance(actual, dict):
@@ -55,7 +60,10 @@ class Names:
     def _bind(self, recorded: str, actual: str) -> None:
         self.words[recorded] = actual
         if "<hash>-<rand>" in normalise.text(recorded):
-            self.words.setdefault(recorded.rpartition("-")[0], actual.rpartition("-")[0])
+            recorded, actual = recorded.rpartition("-")[0], actual.rpartition("-")[0]
+            self.words.setdefault(recorded, actual)
+        if normalise.text(recorded).endswith("<hash>"):
+            self.words.setdefault(recorded.rpartition("-")[2], actual.rpartition("-")[2])
 
     def path(self, path: str) -> str:
         """A recorded path with the names of this run."""
@@ -104,11 +112,24 @@ class Names:
         """One word; a generated name that is not known yet is given to the oldest object of that shape."""
         if word in self.words:
             return self.words[word]
+        if _HASH.fullmatch(word) and (found := self._hash()):
+            self.words[word] = found
+            return found
         shape = normalise.text(word)
         if "<hash>" in shape and (found := self._oldest_free(word, shape)):
             self._bind(word, found)
             return found
         return word
+
+    def _hash(self) -> str:
+        """The oldest pod-template-hash that plays no recorded one yet."""
+        taken = set(self.words.values())
+        hashes = (
+            (versions[-1]["metadata"].get("labels") or {}).get("pod-template-hash", "")
+            for (resource, _, _), versions in self.observer.history.items()
+            if resource == "replicasets"
+        )
+        return next((value for value in hashes if value and value not in taken), "")
 
     def _oldest_free(self, word: str, shape: str) -> str:
         taken = set(self.words.values())

@@ -84,12 +84,12 @@ class Player:
         if behaviour == "creating":
             return
         await asyncio.sleep(delays["running"] - delays["creating"])
-        if behaviour == "badimage":
-            await self._post(pod, _waiting(pod, "ErrImagePull"))
-            await asyncio.sleep(delays["ready"] - delays["running"])
-            await self._post(pod, _waiting(pod, "ImagePullBackOff"))
-            return
         address = f"10.244.0.{next(self._addresses)}"
+        if behaviour == "badimage":
+            await self._post(pod, _waiting(pod, "ErrImagePull", address))
+            await asyncio.sleep(delays["ready"] - delays["running"])
+            await self._post(pod, _waiting(pod, "ImagePullBackOff", address))
+            return
         await self._post(pod, _running(pod, address, ready=False))
         if behaviour == "notready":
             return
@@ -138,7 +138,7 @@ def _conditions(
     pod: dict[str, Any], *, started: bool, ready: bool, reason: str = "", message: str = ""
 ) -> list[dict[str, Any]]:
     names = " ".join(container["name"] for container in pod["spec"]["containers"])
-    shown: dict[str, Any] = {"status": "True"} if ready else {"status": "False"}
+    shown: dict[str, Any] = {"status": "True" if ready else "False", "reason": None, "message": None}
     if not ready:
         shown["reason"] = reason or _UNREADY[0]
         if message or not reason:
@@ -175,15 +175,21 @@ def _creating(pod: dict[str, Any]) -> dict[str, Any]:
     return _waiting(pod, "ContainerCreating")
 
 
-def _waiting(pod: dict[str, Any], reason: str) -> dict[str, Any]:
-    waiting: dict[str, Any] = {"reason": reason}
-    if reason == "ErrImagePull":
-        waiting["message"] = 'failed to pull and unpack image "docker.io/library/vllm-emu:bad": not found'
-    elif reason == "ImagePullBackOff":
-        waiting["message"] = 'Back-off pulling image "vllm-emu:bad"'
-    statuses = _containers(pod, imageID="", ready=False, started=False, state={"waiting": waiting})
-    conditions = _conditions(pod, started=False, ready=False)
-    return {**_base(pod, "Pending"), "conditions": conditions, "containerStatuses": statuses}
+def _waiting(pod: dict[str, Any], reason: str, address: str = "") -> dict[str, Any]:
+    statuses = [
+        {**status, "state": {"waiting": _why(reason, status["image"])}}
+        for status in _containers(pod, imageID="", ready=False, started=False)
+    ]
+    conditions = _conditions(pod, started=bool(address), ready=False)
+    return {**_base(pod, "Pending", address), "conditions": conditions, "containerStatuses": statuses}
+
+
+def _why(reason: str, image: str) -> dict[str, Any]:
+    messages = {
+        "ErrImagePull": f'failed to pull image "{image}"',
+        "ImagePullBackOff": f'Back-off pulling image "{image}"',
+    }
+    return {"reason": reason, **({"message": messages[reason]} if reason in messages else {})}
 
 
 def _running(pod: dict[str, Any], address: str, *, ready: bool) -> dict[str, Any]:

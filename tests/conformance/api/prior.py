@@ -34,7 +34,7 @@ def namespaces(parts: list[dict[str, Any]]) -> set[str]:
     for exchange in _exchanges(parts):
         path = exchange["request"]["path"].split("/")
         if path[-1] == "namespaces" and exchange["request"]["method"] == "POST":
-            made.add(((exchange["request"].get("body") or {}).get("metadata") or {}).get("name", ""))
+            made.add(((_sent(exchange) or {}).get("metadata") or {}).get("name", ""))
         if "namespaces" in path[:-2] and exchange["response"]["status"] == 201:
             used.add(path[path.index("namespaces") + 1])
     return used - made - {"default", "kube-system", "kube-public", "kube-node-lease"}
@@ -68,15 +68,67 @@ def objects(parts: list[dict[str, Any]]) -> list[Create]:
             if key[0] not in _PLURALS or key in known or key[2] in _BUILT_IN:
                 continue
             known.add(key)
+            if not made and key[0] in ("ConfigMap", "Pod") and set(obj["metadata"]) == {"name", "namespace"}:
+                seeds[key] = _by_name(obj, parts)
+                continue
             if made or obj.get("_reduced") or "creationTimestamp" not in obj["metadata"]:
                 continue
-            (owned.append if obj["metadata"].get("ownerReferences") else lambda o, k=key: seeds.update({k: o}))(obj)
+            if "pod-template-hash" in (obj["metadata"].get("labels") or {}) and not obj["metadata"].get(
+                "ownerReferences"
+            ):
+                continue
+            if obj["metadata"].get("ownerReferences"):
+                owned.append(obj)
+            else:
+                seeds[key] = _before(obj, exchange, parts)
     for obj in owned:
         deployment = _deployment_behind(obj, parts)
         if deployment and _key(deployment) not in known:
             known.add(_key(deployment))
             seeds[_key(deployment)] = deployment
     return [_creation(obj) for obj in seeds.values()]
+
+
+def _before(obj: dict[str, Any], exchange: dict[str, Any], parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The object as it was before the exchange that shows it first.
+
+    The status of a workload that is just patched still tells how many replicas it had, and its oldest ReplicaSet
+    which template.
+    """
+    if exchange["request"]["method"] not in ("PATCH", "PUT") or obj.get("kind") != "Deployment":
+        return obj
+    spec = {**obj["spec"], "replicas": (obj.get("status") or {}).get("replicas", obj["spec"].get("replicas", 1))}
+    if template := _oldest_template(obj["metadata"]["name"], parts):
+        spec["template"] = template
+    return {**obj, "spec": spec}
+
+
+def _by_name(obj: dict[str, Any], parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """An object of which only the name is shown. A pod that the kubelet never touched was not scheduled."""
+    if obj["kind"] == "ConfigMap":
+        return {"apiVersion": "v1", **obj, "data": {"k": "v"}}
+    namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
+    touched = {action["pod"] for part in parts for action in part.get("kubelet") or []}
+    spec: dict[str, Any] = {"containers": [{"name": "vllm", "image": "vllm-emu:v1"}]}
+    if f"{namespace}/{name}" not in touched:
+        spec["schedulerName"] = "none"
+    return {"apiVersion": "v1", **obj, "spec": spec}
+
+
+def _oldest_template(deployment: str, parts: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The pod template of the Deployment's first revision, if a ReplicaSet of it is shown."""
+    for exchange in _exchanges(parts):
+        for obj in _shown(exchange["response"].get("body")):
+            metadata = obj["metadata"]
+            owners = [owner["name"] for owner in metadata.get("ownerReferences") or []]
+            revision = (metadata.get("annotations") or {}).get("deployment.kubernetes.io/revision")
+            if obj.get("kind") == "ReplicaSet" and deployment in owners and revision == "1" and "spec" in obj:
+                template = obj["spec"].get("template")
+                if not template:
+                    continue
+                labels = {k: v for k, v in template["metadata"]["labels"].items() if k != "pod-template-hash"}
+                return {**template, "metadata": {"labels": labels}}
+    return None
 
 
 def pods_of_tables(parts: list[dict[str, Any]]) -> list[Create]:
@@ -97,6 +149,68 @@ def pods_of_tables(parts: list[dict[str, Any]]) -> list[Create]:
     ]
 
 
+def services(parts: list[dict[str, Any]]) -> list[Create]:
+    """Services of which only a table row, or the EndpointSlice that an observer saw, tells."""
+    shown = {
+        _key(obj)[1:]
+        for e in _exchanges(parts)
+        for obj in _shown(e["response"].get("body"))
+        if obj["kind"] == "Service"
+    }
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for namespace, name, ports, selector in (*_service_rows(parts), *_service_slices(parts)):
+        if (namespace, name) not in shown:
+            spec = {"selector": selector, "ports": ports}
+            metadata = {"name": name, "namespace": namespace}
+            found.setdefault(
+                (namespace, name), {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+            )
+    return [(_PLURALS["Service"].format(ns=namespace), obj) for (namespace, _), obj in found.items()]
+
+
+def _service_rows(parts: list[dict[str, Any]]) -> Iterator[tuple[str, str, list[Any], dict[str, str]]]:
+    for exchange in _exchanges(parts):
+        body, path = exchange["response"].get("body"), exchange["request"]["path"]
+        if not isinstance(body, dict) or body.get("kind") != "Table" or not path.endswith("/services"):
+            continue
+        for row in body.get("rows") or []:
+            name, cells = row["cells"][0], row["cells"]
+            if name == "kubernetes" or "=" not in cells[6]:
+                continue
+            ports = [{"port": int(port.partition("/")[0]), "targetPort": 8000} for port in cells[4].split(",")]
+            selector = dict(pair.split("=", 1) for pair in cells[6].split(","))
+            yield row["object"]["metadata"].get("namespace", "default"), name, ports, selector
+
+
+def _service_slices(parts: list[dict[str, Any]]) -> Iterator[tuple[str, str, list[Any], dict[str, str]]]:
+    for part in parts:
+        for event in part.get("watch") or []:
+            if event["resource"] != "endpointslices":
+                continue
+            metadata, ports = event["object"]["metadata"], event["object"].get("ports") or [{}]
+            name = (metadata.get("labels") or {}).get("kubernetes.io/service-name") or metadata["name"].rpartition("-")[
+                0
+            ]
+            if name == "kubernetes":
+                continue
+            first = ports[0]
+            port = {
+                "port": 80,
+                "targetPort": first.get("port", 8000),
+                **({"name": first["name"]} if first.get("name") else {}),
+            }
+            yield metadata["namespace"], name, [port], {"app": name}
+
+
+def terminating_pods(parts: list[dict[str, Any]]) -> list[str]:
+    """Paths of pods that tables show as terminating from the beginning."""
+    return [
+        f"{path}/{pod['metadata']['name']}"
+        for path, pod in pods_of_tables(parts)
+        if (pod["metadata"].get("annotations") or {}).get("golden/kubelet") == "hang"
+    ]
+
+
 def _table_pod(name: str, namespace: str, row: dict[str, Any]) -> Create:
     ready, state = row["cells"][1], row["cells"][2]
     count = int(str(ready).partition("/")[2])
@@ -106,7 +220,10 @@ def _table_pod(name: str, namespace: str, row: dict[str, Any]) -> Create:
     if behaviour:
         metadata["annotations"] = {"golden/kubelet": behaviour}
     containers = [{"name": "vllm" if n == 0 else f"c{n}", "image": image} for n in range(count)]
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": containers}}
+    spec: dict[str, Any] = {"containers": containers}
+    if state == "Pending" and row["cells"][6] == "<none>":
+        spec["schedulerName"] = "none"
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
     return _PLURALS["Pod"].format(ns=namespace), pod
 
 
@@ -115,9 +232,19 @@ def _exchanges(parts: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield from part.get("exchanges") or []
 
 
+def _sent(exchange: dict[str, Any]) -> dict[str, Any]:
+    body = exchange["request"].get("body")
+    return body if isinstance(body, dict) else {}
+
+
 def _shown(body: Any) -> Iterator[dict[str, Any]]:
     """The objects of an answer."""
-    if not isinstance(body, dict) or body.get("kind") in ("Status", "Table", None):
+    if not isinstance(body, dict) or body.get("kind") in ("Status", None):
+        return
+    if body["kind"] == "Table":
+        for row in body.get("rows") or []:
+            if "spec" in (row.get("object") or {}):
+                yield row["object"]
         return
     if "items" in body:
         kind = str(body["kind"]).removesuffix("List")
@@ -170,12 +297,25 @@ def _deployment_behind(obj: dict[str, Any], parts: list[dict[str, Any]]) -> dict
         "kind": "Deployment",
         "metadata": {"name": name, "namespace": metadata["namespace"], "labels": labels, "creationTimestamp": ""},
         "spec": {
-            "replicas": (seen.get("spec") or {}).get("replicas", 2),
+            "replicas": (seen.get("status") or {}).get("replicas") or _most_pods(owner["name"], parts) or 2,
             "selector": {"matchLabels": labels},
             "template": {"metadata": {"labels": labels}, "spec": template["spec"]},
             **spec,
         },
     }
+
+
+def _most_pods(owner: str, parts: list[dict[str, Any]]) -> int:
+    """The most pods of one ReplicaSet that a single answer shows."""
+    counts = [
+        sum(
+            1
+            for o in _shown(e["response"].get("body"))
+            if o["kind"] == "Pod" and o["metadata"]["name"].startswith(owner)
+        )
+        for e in _exchanges(parts)
+    ]
+    return max(counts, default=0)
 
 
 def _template_spec(spec: dict[str, Any]) -> dict[str, Any]:

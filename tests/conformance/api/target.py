@@ -54,7 +54,7 @@ async def embedded(*, service_accounts: bool) -> AsyncIterator[Http]:
     port = await server.start()
     scheduler = LocalClient(registry, manager="kube-scheduler")
     parts = [
-        asyncio.ensure_future(run_controllers(LocalClient(registry), ControllerSettings(ca_pem="PEM"))),
+        asyncio.ensure_future(run_controllers(LocalClient(registry), ControllerSettings(ca_pem=""))),
         asyncio.ensure_future(run_scheduler(scheduler)),
     ]
     try:
@@ -93,13 +93,23 @@ def _session(context: Any = None) -> aiohttp.ClientSession:
 
 
 class _NoStreams:
-    """There is no kubelet behind the node."""
+    """There is no kubelet behind the node: the API server is refused when it dials."""
 
-    def logs(self, *args: Any) -> Any:
-        raise ConnectionRefusedError("no kubelet")
+    def logs(self, namespace: str, pod: str, container: str, options: Any) -> Any:
+        return _refused(f"containerLogs/{namespace}/{pod}/{container}")
 
-    async def exec(self, *args: Any, **kwargs: Any) -> Any:
-        raise ConnectionRefusedError("no kubelet")
+    async def exec(self, namespace: str, pod: str, container: str, command: list[str], **_: Any) -> Any:
+        async for nothing in _refused(f"exec/{namespace}/{pod}/{container}"):
+            raise AssertionError(nothing)
+
+
+async def _refused(path: str) -> AsyncIterator[bytes]:
+    from cluster.embedded.apiserver.status import internal_error
+
+    address = "127.0.0.1:10999"
+    refused = internal_error(f'Get "https://{address}/{path}": dial tcp {address}: connect: connection refused')
+    raise refused
+    yield b""
 
 
 async def register_node(http: Http, name: str = "gpu-node-1") -> None:
