@@ -298,7 +298,7 @@ class _Replay:
         plural = exchange["request"]["path"].rstrip("/").rsplit("/", 1)[-1]
         shape = generated(item["metadata"]["name"]) if "name" in item["metadata"] else ""
         return any(
-            not differences({**item, "_reduced": True}, version)
+            not differences({"kind": version.get("kind"), "apiVersion": version.get("apiVersion"), **item}, version)
             for (resource, _, name), versions in self._observer.history.items()
             if resource == plural and generated(name) == shape
             for version in versions

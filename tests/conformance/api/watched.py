@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from tests.conformance.compare import differences
+from tests.conformance.compare import event_differences as object_differences
 from tests.conformance.normalise import generated, text
 
 _COMPARED = (
@@ -33,7 +33,7 @@ def event_differences(recorded: list[Any], actual: list[Any], *, played: bool = 
         between = 0 < index < len(recorded) - 1 and event.get("type") == "MODIFIED"
         if not any(_same(event, other, between=between) for other in actual):
             nearest = next((o for o in actual if o.get("type") == event.get("type") and _who(o) == _who(event)), None)
-            detail = differences(_object(event), _object(nearest), partial=True)[:3] if nearest else "no such event"
+            detail = object_differences(_object(event), _object(nearest))[:3] if nearest else "no such event"
             found.append(f"{event.get('type')} {_who(event)}: {detail}")
     return found
 
@@ -44,7 +44,7 @@ def _exact(recorded: list[Any], actual: list[Any]) -> list[str]:
         return [f"events: recorded {shown[0]}, got {shown[1]}"]
     found = []
     for index, (one, other) in enumerate(zip(recorded, actual, strict=True)):
-        found += [f"event {index}{problem}" for problem in differences(_object(one), _object(other), partial=True)]
+        found += [f"event {index}{problem}" for problem in object_differences(_object(one), _object(other))]
     return found
 
 
@@ -67,7 +67,7 @@ def _same(one: Any, other: Any, *, between: bool) -> bool:
     wanted = _object(one)
     if between and isinstance(wanted, dict) and wanted.get("kind") in _COUNTED_KINDS:
         wanted = _uncounted(wanted)
-    return not differences(wanted, _object(other), partial=True)
+    return not object_differences(wanted, _object(other))
 
 
 def _who(event: Any) -> str:
@@ -141,7 +141,7 @@ def _state(kind: str, wanted: Any, actual: list[tuple[str, Any]]) -> list[str]:
     for other_kind, obj in actual:
         if kind and other_kind != kind:
             continue
-        problems = differences(wanted, obj, partial=True)
+        problems = object_differences(wanted, obj)
         if not problems:
             return []
         if not closest or len(problems) < len(closest):
