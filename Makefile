@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: gameday test lint bench clean help
+.PHONY: gameday test conformance lint bench clean help
 
 help: ## show the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -21,6 +21,9 @@ gameday: $(VENV)/.runtime ## run a game day on the embedded cluster: verdict, ex
 
 test: $(VENV)/.dev ## lint, types, contracts, unit tests, and the features on the embedded cluster
 	@BIN=$(BIN) scripts/test $(ARGS)
+
+conformance: $(VENV)/.dev ## replay recordings of a real cluster: table, exit code 1 on a difference
+	@$(BIN)/python -m tests.conformance $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy, import contracts
 	@BIN=$(BIN) scripts/lint

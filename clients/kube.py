@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,16 @@ _RESOURCES = {
     "secrets": ("CoreV1Api", "secret"),
     "services": ("CoreV1Api", "service"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class CustomResource:
+    """A namespaced resource that no typed API of the client knows."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
 
 
 class KubeClient:
@@ -80,6 +91,29 @@ class KubeClient:
         changed: JsonObject = self._call(method, given)
         return changed
 
+    def read_custom(self, resource: CustomResource, namespace: str, name: str) -> JsonObject | None:
+        """One custom object, or None if there is none of that name."""
+        given = {**_custom(resource, namespace), "name": name}
+        found: JsonObject | None = self._call(self._custom.get_namespaced_custom_object, given, missing_ok=True)
+        return found
+
+    def create_custom(self, resource: CustomResource, namespace: str, name: str, spec: JsonObject) -> JsonObject:
+        """Create a custom object."""
+        body = {
+            "apiVersion": f"{resource.group}/{resource.version}",
+            "kind": resource.kind,
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": spec,
+        }
+        given = {**_custom(resource, namespace), "body": body}
+        created: JsonObject = self._call(self._custom.create_namespaced_custom_object, given)
+        return created
+
+    def delete_custom(self, resource: CustomResource, namespace: str, name: str) -> bool:
+        """Delete a custom object; False if there is none of that name."""
+        given = {**_custom(resource, namespace), "name": name}
+        return self._call(self._custom.delete_namespaced_custom_object, given, missing_ok=True) is not None
+
     def watch(self, resource: str, namespace: str, *, labels: str = "", timeout_seconds: float) -> Iterator[JsonObject]:
         """The objects of a resource as they are, and again whenever they change, until the time is over."""
         api, stem = self._resource(resource)
@@ -102,6 +136,10 @@ class KubeClient:
     def close(self) -> None:
         """Close the connections. The object must not be used afterwards."""
         self._api.close()
+
+    @property
+    def _custom(self) -> Any:
+        return self._client.CustomObjectsApi(self._api)
 
     def _resource(self, resource: str) -> tuple[Any, str]:
         api, stem = _RESOURCES[resource]
@@ -127,6 +165,15 @@ class KubeClient:
             remedy = "is the cluster up, and is this its kubeconfig?"
             return EnvironmentUnusable(f"the cluster cannot be reached: {error}", where=self.server, remedy=remedy)
         return error
+
+
+def _custom(resource: CustomResource, namespace: str) -> dict[str, Any]:
+    return {
+        "group": resource.group,
+        "version": resource.version,
+        "plural": resource.plural,
+        "namespace": namespace,
+    }
 
 
 def _configuration(kubeconfig: Path | None, context: str | None) -> Any:

@@ -17,6 +17,19 @@ def completion(model: str, namespace: str) -> str:
         return _outcome(cluster.router(namespace), model)
 
 
+def answered_within(model: str, namespace: str, seconds: float) -> bool:
+    """Whether one completion is answered, and no later than after so many seconds."""
+    with cluster.failures():
+        answer = cluster.router(namespace).complete(model)
+        return answer.ok and answer.seconds <= float(seconds)
+
+
+def slowed_down(model: str, namespace: str, seconds: float) -> bool:
+    """Whether one completion takes at least so many seconds, answered or not."""
+    with cluster.failures():
+        return cluster.router(namespace).complete(model).seconds >= float(seconds)
+
+
 def refused(model: str, namespace: str, timeout_seconds: float) -> bool:
     """Whether, within the time, the router refuses the model because it is disabled."""
     deadline = time.monotonic() + float(timeout_seconds)

@@ -19,7 +19,7 @@ from typing import Any
 
 import kubernetes_validate
 
-from cluster.embedded.resources import RESOURCES
+from cluster.embedded.resources import NETWORK_FAULTS, RESOURCES
 
 VERSION = "v1.36.0"
 TARGET = Path(__file__).parents[1] / "cluster" / "embedded" / "apiserver" / "data" / "schema.json.gz"
@@ -141,6 +141,12 @@ ALWAYS: dict[str, dict[str, Any]] = {
             "currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0,
         },
     },
+    "apps.v1.DaemonSetSpec": {
+        "selector": None, "template": {"metadata": {}, "spec": {"containers": None}}, "updateStrategy": {},
+    },
+    "batch.v1.CronJobSpec": {
+        "jobTemplate": {"metadata": {}, "spec": {"template": {"metadata": {}, "spec": {"containers": None}}}},
+    },
     "batch.v1.Job": {"spec": {"template": {"metadata": {}, "spec": {"containers": None}}}, "status": {}},
     "batch.v1.JobSpec": {"template": {"metadata": {}, "spec": {"containers": None}}},
     "batch.v1.CronJob": {"spec": {}, "status": {}},
@@ -173,7 +179,11 @@ KEY_DEFAULTS = {"protocol": "TCP"}
 def main() -> int:
     """Write the schema; returns the exit code."""
     definitions = _load()
-    kinds = {f"{r.api_version}/{r.kind}": _definition_of(definitions, r.api_version, r.kind) for r in RESOURCES}
+    kinds = {
+        f"{r.api_version}/{r.kind}": _definition_of(definitions, r.api_version, r.kind)
+        for r in RESOURCES
+        if r is not NETWORK_FAULTS
+    }
     kinds |= {f"{version}/{kind}": _definition_of(definitions, version, kind) for version, kind in EXTRA_KINDS}
     types: dict[str, Any] = {}
     for name in kinds.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 from functools import lru_cache
@@ -22,3 +23,27 @@ def parse_quantity(text: str | int | float) -> Decimal:
     if match is None:
         raise ValueError(f"not a quantity: {text!r}")
     return Decimal(match[1]) * _SUFFIXES[match[2] or ""]
+
+
+def to_milli(text: str | int | float) -> int:
+    """A quantity in thousandths, rounded up. Raises ValueError."""
+    return math.ceil(parse_quantity(text) * 1000)
+
+
+def from_milli(milli: int, *, binary: bool = False) -> str:
+    """The quantity of so many thousandths in its shortest exact spelling.
+
+    Args:
+        milli: thousandths.
+        binary: prefer ``Ki``, ``Mi``, ... where they are exact, as for memory.
+    """
+    if binary and milli and milli % 1_024_000 == 0:
+        return _shortest(milli // 1000, 1024, ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))
+    return _shortest(milli, 1000, ("m", "", "k", "M", "G", "T", "P", "E"))
+
+
+def _shortest(value: int, step: int, suffixes: tuple[str, ...]) -> str:
+    index = 0
+    while value and value % step == 0 and index < len(suffixes) - 1:
+        value, index = value // step, index + 1
+    return f"{value}{suffixes[index]}" if value else "0"

@@ -26,10 +26,11 @@ from typing import TYPE_CHECKING, Any
 from clients.errors import EnvironmentUnusable, GamedayError
 
 if TYPE_CHECKING:
-    from cluster.embedded.apiserver.pod_streams import ExecSession, LogOptions
+    from cluster.embedded.apiserver.pod_streams import ExecSession, LogOptions, PodConnection
     from cluster.embedded.client import ApiClient
     from cluster.embedded.config import ClusterConfig
     from cluster.embedded.network.addresses import Subnet
+    from cluster.embedded.network.network import NetworkAddresses
     from cluster.embedded.node.agent import NodeAgent
 
 log = logging.getLogger("cluster")
@@ -155,34 +156,26 @@ async def _components(
 ) -> None:
     """Everything that is a client of the API. Raises what the first part that breaks raised."""
     from cluster.embedded.controllers.manager import ControllerSettings, run_controllers
-    from cluster.embedded.informer import Informer
-    from cluster.embedded.network.dns import DnsServer
-    from cluster.embedded.network.services import ServiceProxy
-    from cluster.embedded.resources import ENDPOINT_SLICES, SERVICES
+    from cluster.embedded.network.network import Network
     from cluster.embedded.scheduler import run_scheduler
 
-    services, slices = Informer(client, SERVICES), Informer(client, ENDPOINT_SLICES)
-    dns = DnsServer(services, slices)
-    nodes = subnet.pool("node")
-    dns_address = nodes.next_address()
-    dns_at = f"{dns_address}:{await dns.start(dns_address)}"
-    agents = _node_agents(client, config, options, subnet, dns_at)
-    streams.serve(agents, dns_at)
+    network = Network(client)
+    at = await network.start(subnet.pool("node").next_address())
+    agents = _node_agents(client, config, options, subnet, at)
+    streams.serve(agents, at.dns)
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(run_controllers(client, ControllerSettings(ca_pem=ca_pem)))
             group.create_task(run_scheduler(client))
-            for informer in (services, slices):
-                group.create_task(informer.run())
-            group.create_task(ServiceProxy(services, slices).run())
+            group.create_task(network.run())
             for agent in agents.values():
                 group.create_task(agent.run())
     finally:
-        dns.stop()
+        network.stop()
 
 
 def _node_agents(
-    client: ApiClient, config: ClusterConfig, options: Options, subnet: Subnet, dns: str
+    client: ApiClient, config: ClusterConfig, options: Options, subnet: Subnet, network: NetworkAddresses
 ) -> dict[str, NodeAgent]:
     from cluster.embedded.events import EventRecorder
     from cluster.embedded.node.agent import NodeAgent
@@ -191,7 +184,7 @@ def _node_agents(
 
     images = ImageMap.load(options.image_map) if options.image_map else ImageMap()
     addresses, pods = subnet.pool("node"), subnet.pool("pod")
-    addresses.next_address()  # the DNS server's
+    addresses.next_address()  # the network's own
     agents = {}
     for node in config.nodes:
         capacity = {"cpu": node.cpu, "memory": node.memory, "pods": node.pods, "ephemeral-storage": "100Gi"}
@@ -205,7 +198,8 @@ def _node_agents(
             labels=node.labels,
             taints=tuple(node.taints),
             restart_backoff_base_seconds=config.restart_backoff_base_seconds,
-            dns=dns,
+            dns=network.dns,
+            relay=network.relay,
             pod_shim=POD_SHIM,
         )
         agents[node.name] = NodeAgent(client, settings, images, pods, EventRecorder(client, "kubelet", node.name))
@@ -213,7 +207,7 @@ def _node_agents(
 
 
 class NodeStreams:
-    """Logs and exec of any pod, asked of the agent of its node.
+    """Logs, commands and ports of any pod, asked of the agent of its node.
 
     Attributes:
         dns: the DNS server's ``ADDRESS:PORT``, once it is up.
@@ -241,6 +235,11 @@ class NodeStreams:
         """See PodStreams."""
         agent = await self._agent(namespace, pod)
         return await agent.exec(namespace, pod, container, command, stdin=stdin, tty=tty)
+
+    async def connect(self, namespace: str, pod: str, port: int) -> PodConnection:
+        """See PodStreams."""
+        agent = await self._agent(namespace, pod)
+        return await agent.connect(namespace, pod, port)
 
     async def _agent(self, namespace: str, pod: str) -> NodeAgent:
         from cluster.embedded.apiserver.status import failure

@@ -25,7 +25,7 @@ Pair = Callable[[Any, Any], tuple[Any, Any]]
 
 def differences(recorded: Any, actual: Any) -> list[str]:
     """Where a body differs from the recorded one, as texts; empty when they are equal."""
-    return _differences(present(recorded), actual, trimming.pair)
+    return _differences(present(recorded), present(actual), trimming.pair)
 
 
 def event_differences(recorded: Any, actual: Any) -> list[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from tests.conformance.suite import Row
 
+BEGIN, END = "<!-- conformance: begin -->", "<!-- conformance: end -->"
 _COLUMNS = ("exchanges", "equal", "different", "unsupported")
 
 
@@ -21,6 +23,15 @@ def total(rows: Sequence[Row]) -> str:
     share = 100 * equal / exchanges if exchanges else 0.0
     counts = f"{equal} equal, {different} different, {unsupported} unsupported"
     return f"total {exchanges} exchanges: {counts} ({share:.1f} % equal)"
+
+
+def write_markdown(path: Path, rows: Sequence[Row]) -> None:
+    """Replace what stands between the markers of a Markdown file. Raises ValueError when they are missing."""
+    before, begin, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{path}: the markers {BEGIN} and {END} are missing")
+    path.write_text(f"{before}{BEGIN}\n{markdown(rows)}\n{END}{after}")
 
 
 def markdown(rows: Sequence[Row]) -> str:

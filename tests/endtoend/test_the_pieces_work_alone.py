@@ -88,7 +88,7 @@ def chaos(day: GameDay, name: str) -> dict[str, object]:
     return content
 
 
-@pytest.mark.parametrize("name", ["registry-disabled", "oom-crash-loop"])
+@pytest.mark.parametrize("name", ["registry-disabled", "oom-crash-loop", "network-delay"])
 def test_an_experiment_alone_deviates_and_restores_the_steady_state(day: GameDay, name: str) -> None:
     journal = chaos(day, name)
     assert journal["deviated"] is True  # nobody repaired anything

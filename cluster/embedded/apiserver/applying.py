@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from cluster.embedded.apiserver import status
@@ -10,7 +11,7 @@ from cluster.embedded.apiserver.defaulting import apply_defaults
 from cluster.embedded.apiserver.lifecycle import now
 from cluster.embedded.apiserver.managed_fields import Entries, Manager, blank_part, track_update, tracked_part
 from cluster.embedded.apiserver.schema import type_of
-from cluster.embedded.apiserver.server_side_apply import apply, check_configuration
+from cluster.embedded.apiserver.server_side_apply import KUBECTL, LAST_APPLIED, apply, check_configuration
 from cluster.embedded.resources import Object, Resource
 
 
@@ -46,7 +47,15 @@ def applied_object(
         raise status.internal_error(str(error)) from None
     new["apiVersion"], new["kind"] = resource.api_version, resource.kind
     new["metadata"] = dict(new["metadata"])
+    if manager.name == KUBECTL and LAST_APPLIED in (new["metadata"].get("annotations") or {}):
+        _note_last_applied(new["metadata"], config)
     return new, applied.entries
+
+
+def _note_last_applied(metadata: dict[str, Any], config: Any) -> None:
+    """Keep the annotation of client-side ``kubectl apply`` true, so that one can go back to it."""
+    text = json.dumps(config, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
+    metadata["annotations"] = {**metadata["annotations"], LAST_APPLIED: text}
 
 
 def fill_changed(resource: Resource, old: Object, new: Object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from functools import cache
 from itertools import groupby
@@ -11,7 +12,7 @@ import orjson
 
 from cluster.embedded.apiserver.negotiation import media_types
 from cluster.embedded.apiserver.routes import SUBRESOURCES
-from cluster.embedded.resources import SERVED, Object, Resource
+from cluster.embedded.resources import REVIEWS, SERVED, Object, Resource
 
 VERSION: dict[str, str] = {
     "major": "1",
@@ -21,11 +22,11 @@ VERSION: dict[str, str] = {
     "minCompatibilityMajor": "1",
     "minCompatibilityMinor": "35",
     "gitVersion": "v1.36.2",
-    "gitCommit": "",
+    "gitCommit": "$Format:%H$",
     "gitTreeState": "",
     "buildDate": "1970-01-01T00:00:00Z",
-    "goVersion": "",
-    "compiler": "",
+    "goVersion": "go1.27.3",
+    "compiler": "gc",
     "platform": "linux/amd64",
 }
 """The Kubernetes version whose behaviour is served, in the shape of ``/version``."""
@@ -38,8 +39,16 @@ _SUBRESOURCE_KINDS = {
     "eviction": ("policy", "v1", "Eviction"),
     "binding": ("", "", "Binding"),
     "exec": ("", "", "PodExecOptions"),
+    "portforward": ("", "", "PodPortForwardOptions"),
     "token": ("authentication.k8s.io", "v1", "TokenRequest"),
 }
+
+_PRIORITY = (
+    "", "apps", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch", "networking.k8s.io", "policy",
+    "rbac.authorization.k8s.io", "storage.k8s.io", "scheduling.k8s.io", "coordination.k8s.io", "node.k8s.io",
+    "discovery.k8s.io",
+)  # fmt: skip
+"""The order in which a real server lists its groups; others come last."""
 
 
 def legacy(parts: tuple[str, ...], address: str) -> Object | None:
@@ -119,7 +128,8 @@ def served_subresources(resource: Resource) -> list[str]:
 
 @cache
 def _group_names() -> tuple[str, ...]:
-    return tuple(sorted({r.group for r in SERVED}))
+    known = {r.group for r in SERVED}
+    return tuple(sorted(known, key=lambda name: (_PRIORITY.index(name) if name in _PRIORITY else len(_PRIORITY), name)))
 
 
 def _versions(group: str) -> list[str]:
@@ -161,7 +171,15 @@ def _entries(resource: Resource) -> list[Object]:
         entry["shortNames"] = list(resource.short_names)
     if resource.categories:
         entry["categories"] = list(resource.categories)
+    if resource not in REVIEWS:
+        entry["storageVersionHash"] = _storage_version_hash(resource)
     return [entry, *(_subresource_entry(resource, name) for name in served_subresources(resource))]
+
+
+def _storage_version_hash(resource: Resource) -> str:
+    """How clients tell that objects are stored in another form now (API reference, APIResource)."""
+    digest = hashlib.sha256(f"{resource.group}/{resource.version}/{resource.kind}".encode()).digest()
+    return base64.b64encode(digest[:8]).decode()
 
 
 def _subresource_entry(resource: Resource, name: str) -> Object:

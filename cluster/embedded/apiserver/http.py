@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from cluster.embedded.apiserver import discovery, exec, openapi, pod_access, pod_actions, scale
+from cluster.embedded.apiserver import discovery, exec, openapi, pod_access, pod_actions, port_forward, scale
 from cluster.embedded.apiserver.access import Access
+from cluster.embedded.apiserver.gotext import go_quote
 from cluster.embedded.apiserver.negotiation import negotiate
 from cluster.embedded.apiserver.pod_streams import PodStreams
 from cluster.embedded.apiserver.refusals import (
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 _HEALTH = ("healthz", "livez", "readyz")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _SHUTDOWN_SECONDS = 2.0
+DEPRECATED = {"endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
+"""What a client of a resource is warned of, by resource."""
 MAX_BODY_BYTES = 3 * 1024 * 1024
 """The limit of a real API server for one request body."""
 
@@ -160,7 +163,12 @@ class ApiServer:
                 return await pod_access.logs(request, route, self._adapter, self._pod_streams, self._open_streams)
             case "exec":
                 return await exec.handle(request, route, self._adapter, self._pod_streams, self._open_streams)
-        return await self._rest.handle(request, route)
+            case "portforward":
+                return await port_forward.handle(request, route, self._adapter, self._pod_streams, self._open_streams)
+        response = await self._rest.handle(request, route)
+        if (warning := DEPRECATED.get(route.resource.group_resource)) and not response.prepared:
+            response.headers.add("Warning", f"299 - {go_quote(warning)}")
+        return response
 
 
 def _request(

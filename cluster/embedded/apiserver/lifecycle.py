@@ -113,7 +113,6 @@ def _job_identity(job: Object) -> None:
     template["labels"] = {**template.get("labels", {}), **labels}
     metadata["labels"] = metadata.get("labels") or dict(template["labels"])
     spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": metadata["uid"]}}
-    spec.pop("manualSelector", None)
 
 
 def prepare_update(resource: Resource, old: Object, new: Object, subresource: str) -> None:

@@ -60,6 +60,9 @@ def check_version(store: Store, query: Mapping[str, str]) -> None:
         raise invalid("ListOptions", "meta.k8s.io", "", "resourceVersionMatch", "FieldValueForbidden", problem)
     if not text:
         return
+    if match == "Exact" and text == "0":
+        problem = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+        raise invalid("ListOptions", "meta.k8s.io", "", "resourceVersionMatch", "FieldValueForbidden", problem)
     if not text.isdecimal():
         problem = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
         raise bad_request(f"invalid resource version: {problem}")

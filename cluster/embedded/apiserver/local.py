@@ -9,8 +9,10 @@ from cluster.embedded.apiserver import status
 from cluster.embedded.apiserver.registry import Registry
 from cluster.embedded.apiserver.selectors import field_selector, label_selector
 from cluster.embedded.client import ObjectList, PatchType, Propagation, WatchEvent
-from cluster.embedded.resources import Object, Resource
+from cluster.embedded.resources import RESOURCES, Object, Resource
 from cluster.embedded.store import VersionGone
+
+_SERVED = {resource.group_resource for resource in RESOURCES}
 
 
 class LocalClient:
@@ -31,6 +33,8 @@ class LocalClient:
     async def list(
         self, resource: Resource, namespace: str | None = None, *, labels: str = "", fields: str = ""
     ) -> ObjectList:
+        if resource.group_resource not in _SERVED:
+            raise status.failure(404, "NotFound", "the server could not find the requested resource", {})
         items = self._registry.list(resource, namespace, labels, fields)
         return ObjectList(items, str(self._registry.store.version))
 

@@ -1,16 +1,25 @@
-"""What the API server asks of the node: container logs and commands in running containers.
+"""What the API server asks of the node: container logs, commands in running containers, connections to pods.
 
-A real API server proxies these two to the kubelet. Here the node agent implements the protocol in the same process.
+A real API server proxies these to the kubelet. Here the node agent implements the protocol in the same process.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
 STDOUT = 1
 STDERR = 2
+
+
+PodConnection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+"""A connection to a port of a pod."""
+
+
+class PortUnreachable(Exception):
+    """Nothing answers at that port of the pod; the text is a kubelet's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +53,14 @@ class ExecSession(Protocol):
 
 
 class PodStreams(Protocol):
-    """Logs and exec of the containers of the cluster. Every method raises ApiError for what it cannot serve."""
+    """Logs, commands and ports of the pods of the cluster. Every method raises ApiError for what it cannot serve."""
 
     def logs(self, namespace: str, pod: str, container: str, options: LogOptions) -> AsyncIterator[bytes]: ...
 
     async def exec(
         self, namespace: str, pod: str, container: str, command: list[str], *, stdin: bool, tty: bool
     ) -> ExecSession: ...
+
+    async def connect(self, namespace: str, pod: str, port: int) -> PodConnection:
+        """Connect to a port of a running pod. Raises PortUnreachable when nothing listens."""
+        ...

@@ -32,8 +32,8 @@ def error_response(error: ApiError) -> web.Response:
     """The Status of a refusal, with Retry-After where the Status says so."""
     response = json_response(error.status, error.code)
     retry = (error.status.get("details") or {}).get("retryAfterSeconds")
-    if retry or error.code == 429:
-        response.headers["Retry-After"] = str(retry or 10)
+    if retry:
+        response.headers["Retry-After"] = str(retry)
     return response
 
 

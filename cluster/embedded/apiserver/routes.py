@@ -20,6 +20,7 @@ SUBRESOURCES: dict[str, Verbs] = {
     "eviction": ("POST",),
     "log": ("GET",),
     "exec": ("GET", "POST"),
+    "portforward": ("GET", "POST"),
     "token": ("POST",),
 }
 """The subresources that are served; others that a resource has in a real cluster are 404."""

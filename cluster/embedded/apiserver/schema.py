@@ -87,8 +87,14 @@ class Schema:
         metadata["managedFields"] = replace(ANY)
 
     def of(self, api_version: str, kind: str) -> Type:
-        """The type of a kind. Raises KeyError."""
-        return self._structs[self._kinds[f"{api_version}/{kind}"]]
+        """The type of a kind. One that Kubernetes does not publish has spec and status of any shape."""
+        known = self._kinds.get(f"{api_version}/{kind}")
+        return self._structs[known] if known else self._custom(kind)
+
+    def _custom(self, kind: str) -> Type:
+        string, metadata = self._scalar("string"), self._structs["meta.v1.ObjectMeta"]
+        fields = {"apiVersion": string, "kind": string, "metadata": metadata, "spec": ANY, "status": ANY}
+        return Type("struct", kind, fields=fields)
 
     def _resolve(self, expression: Any) -> Type:
         if isinstance(expression, str):

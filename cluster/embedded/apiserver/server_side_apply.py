@@ -27,8 +27,8 @@ from cluster.embedded.apiserver.schema import ANY, Type
 from cluster.embedded.client import ApiError
 from cluster.embedded.resources import Object
 
-_KUBECTL = "kubectl"
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+KUBECTL = "kubectl"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def apply(
     changes = compare(type_, live, merged)
     if not force:
         contested = changes.set
-        if manager.name == _KUBECTL:
+        if manager.name == KUBECTL:
             contested = difference(contested, _applied_client_side(type_, live))
         _check_conflicts(others, contested)
     kept = [_reduced(entry, changes.set, changes.removed) for entry in others]
@@ -195,13 +195,16 @@ def _reduced(entry: dict[str, Any], changed: FieldSet, removed: FieldSet) -> dic
 
 
 def _applied_client_side(type_: Type, live: Object) -> FieldSet:
-    """What client-side ``kubectl apply`` set before: its server-side form takes that over without conflict."""
-    text = live.get("metadata", {}).get("annotations", {}).get(_LAST_APPLIED, "")
+    """What client-side ``kubectl apply`` set and nobody changed since: its server-side form takes that over."""
+    text = live.get("metadata", {}).get("annotations", {}).get(LAST_APPLIED, "")
     try:
-        fields = field_set(type_, json.loads(text))
+        last = json.loads(text)
+        fields = field_set(type_, last)
+        since = compare(type_, last, live)
     except (ValueError, AttributeError):
         return {}
-    return union(fields, {"f:metadata": {"f:annotations": {f"f:{_LAST_APPLIED}": {}}}})
+    fields = difference(difference(fields, since.set), since.removed)
+    return union(fields, {"f:metadata": {"f:annotations": {f"f:{LAST_APPLIED}": {}}}})
 
 
 def _check_conflicts(others: Entries, changed: FieldSet) -> None:

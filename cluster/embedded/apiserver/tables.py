@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
 from typing import Any
 
-from cluster.embedded.apiserver import table_cells, table_pods
+from cluster.embedded.apiserver import table_cells, table_pods, table_workloads
 from cluster.embedded.apiserver.table_format import age
 from cluster.embedded.resources import Object, Resource
 
@@ -74,6 +78,44 @@ _LAYOUTS: dict[str, _Layout] = {
     "priorityclasses.scheduling.k8s.io": _Layout(
         ("Name", "Value:integer", "Global-Default:boolean", "Age", "PreemptionPolicy"), table_cells.priority_class
     ),
+    "replicationcontrollers": _Layout(
+        (
+            "Name", "Desired:integer", "Current:integer", "Ready:integer", "Age",
+            "Containers::1", "Images::1", "Selector::1",
+        ),
+        table_workloads.replication_controller,
+    ),
+    "daemonsets.apps": _Layout(
+        (
+            "Name", "Desired:integer", "Current:integer", "Ready:integer", "Up-to-date:integer", "Available:integer",
+            "Node Selector", "Age", "Containers::1", "Images::1", "Selector::1",
+        ),
+        table_workloads.daemon_set,
+    ),
+    "statefulsets.apps": _Layout(
+        ("Name", "Ready", "Age", "Containers::1", "Images::1"), table_workloads.stateful_set
+    ),
+    "cronjobs.batch": _Layout(
+        (
+            "Name", "Schedule", "Timezone", "Suspend:boolean", "Active:integer", "Last Schedule", "Age",
+            "Containers::1", "Images::1", "Selector::1",
+        ),
+        table_workloads.cron_job,
+    ),
+    "jobs.batch": _Layout(
+        ("Name", "Status", "Completions", "Duration", "Age", "Containers::1", "Images::1", "Selector::1"),
+        table_workloads.job,
+    ),
+    "horizontalpodautoscalers.autoscaling": _Layout(
+        ("Name", "Reference", "Targets", "MinPods", "MaxPods", "Replicas", "Age"), table_workloads.autoscaler
+    ),
+    "persistentvolumeclaims": _Layout(
+        (
+            "Name", "Status", "Volume", "Capacity", "Access Modes", "StorageClass", "VolumeAttributesClass", "Age",
+            "VolumeMode::1",
+        ),
+        table_workloads.persistent_volume_claim,
+    ),
 }  # fmt: skip
 _GENERIC = _Layout(("Name", "Age"), lambda obj, now: [obj["metadata"]["name"], age(obj, now)])
 
@@ -98,18 +140,27 @@ def table(
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": metadata,
-        "columnDefinitions": [_column(text) for text in layout.columns],
+        "columnDefinitions": [_column(text, resource.group_resource) for text in layout.columns],
         "rows": [_row(layout, obj, at, include_object) for obj in items],
     }
 
 
-def _column(text: str) -> Object:
+@cache
+def _descriptions() -> dict[str, dict[str, str]]:
+    """What a real server says of each column, by resource and column name."""
+    packed = resources.files(__package__).joinpath("data/columns.json.gz").read_bytes()
+    known: dict[str, dict[str, str]] = json.loads(gzip.decompress(packed))
+    return known
+
+
+def _column(text: str, group_resource: str) -> Object:
+    descriptions = {**_descriptions()["configmaps"], **_descriptions().get(group_resource, {})}
     name, kind, priority = [*text.split(":"), "", ""][:3]
     return {
         "name": name,
         "type": kind or "string",
         "format": "name" if name == "Name" else "",
-        "description": f"{name} of the object" if name != "Age" else "Time since the object was created",
+        "description": descriptions.get(name, f"{name} of the object"),
         "priority": int(priority or 0),
     }
 

@@ -16,6 +16,7 @@ import orjson
 
 from cluster.embedded.apiserver.negotiation import Presenter
 from cluster.embedded.apiserver.refusals import bad_request, expired, invalid
+from cluster.embedded.apiserver.schema import type_of
 from cluster.embedded.apiserver.selectors import Predicate
 from cluster.embedded.apiserver.status import failure
 from cluster.embedded.client import ApiError
@@ -178,10 +179,11 @@ class Watch:
         metadata: Object = {"resourceVersion": str(version)}
         if initial_events_end:
             metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
-        kind, api_version = self._resource.kind, self._resource.api_version
         if self._presenter.form != "object":
-            kind, api_version = "PartialObjectMetadata", "meta.k8s.io/v1"
-        return encode_event("BOOKMARK", {"kind": kind, "apiVersion": api_version, "metadata": metadata})
+            partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
+            return encode_event("BOOKMARK", partial)
+        blank = {**type_of(self._resource).always, "kind": self._resource.kind}
+        return encode_event("BOOKMARK", {**blank, "apiVersion": self._resource.api_version, "metadata": metadata})
 
 
 def encode_event(kind: str, obj: Object) -> bytes:

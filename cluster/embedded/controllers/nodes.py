@@ -16,10 +16,12 @@ from cluster.embedded.controllers.node_health import (
 from cluster.embedded.controllers.pods import is_finished
 from cluster.embedded.events import EventRecorder
 from cluster.embedded.informer import Informers, Key, WorkQueue
-from cluster.embedded.meta import is_deleted, key_of, now
+from cluster.embedded.meta import annotations_of, is_deleted, key_of, now
 from cluster.embedded.resources import LEASES, NODES, PODS, Object
 
 _LEASE_NAMESPACE = "kube-node-lease"
+TTL = "node.alpha.kubernetes.io/ttl"
+"""How many seconds a kubelet may cache Secrets and ConfigMaps; 0 in clusters of up to 100 nodes."""
 
 
 class NodeController:
@@ -74,6 +76,8 @@ class NodeController:
         if node is None:
             self._renewed.pop(key[1], None)
             return
+        if TTL not in annotations_of(node):
+            node = await self._client.patch(NODES, key[1], {"metadata": {"annotations": {TTL: "0"}}})
         if key[1] in self._renewed:
             left = self._renewed[key[1]][1] + self._grace_seconds - time.monotonic()
             if left > 0:

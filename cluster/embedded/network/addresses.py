@@ -88,3 +88,10 @@ class AddressPool:
             raise EnvironmentUnusable("no address is left in the cluster", remedy="delete what is not needed")
         address, _ = self._free.popitem(last=False)
         return address
+
+
+def is_pod_address(address: str) -> bool:
+    """Whether an address can only be a pod's."""
+    first, _, third, _ = (int(part) for part in address.split("."))
+    low, high = _RANGES["pod"]
+    return first == 127 and low <= third < high

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import cast
 
 from dnslib import QTYPE, RCODE, RR, A, DNSError, DNSRecord
 
 from cluster.embedded.informer import Informer
 from cluster.embedded.network.names import Lookup, is_cluster_name, look_up
+from cluster.embedded.network.paths import NODE, Paths
 
 _TTL_SECONDS = 5
-DnsFault = Literal["nxdomain", "servfail", "timeout"]
-
-
-@dataclass(slots=True)
-class DnsFaults:
-    """Names that fail, and how: the hook for DNS failures. Names are lower case without a trailing dot."""
-
-    by_name: dict[str, DnsFault] = field(default_factory=dict)
 
 
 class DnsServer:
     """Answers A queries over UDP."""
 
-    def __init__(self, services: Informer, slices: Informer, faults: DnsFaults | None = None) -> None:
-        self.faults = faults or DnsFaults()
+    def __init__(self, services: Informer, slices: Informer, paths: Paths) -> None:
+        self._paths = paths
         self._services = services
         self._slices = slices
         self._transport: asyncio.DatagramTransport | None = None
@@ -44,18 +36,18 @@ class DnsServer:
         if self._transport is not None:
             self._transport.close()
 
-    def answer(self, query: bytes) -> bytes | None:
-        """The reply to a query, None for silence."""
+    def answer(self, query: bytes, source: str = NODE) -> bytes | None:
+        """The reply to a query from an address, None for silence."""
         try:
             request = DNSRecord.parse(query)
         except DNSError:
             return None
         name = str(request.q.qname).rstrip(".").lower()
         reply = request.reply(aa=1, ra=0)
-        fault = self.faults.by_name.get(name)
-        if fault == "timeout":
+        fault = self._paths.dns_fault(name, source)
+        if fault == "Timeout":
             return None
-        if fault == "servfail":
+        if fault == "SERVFAIL":
             reply.header.rcode = RCODE.SERVFAIL
         elif not is_cluster_name(name):
             reply.header.rcode = RCODE.REFUSED
@@ -74,7 +66,7 @@ class DnsServer:
 
 
 class _Protocol(asyncio.DatagramProtocol):
-    def __init__(self, answer: Callable[[bytes], bytes | None]) -> None:
+    def __init__(self, answer: Callable[[bytes, str], bytes | None]) -> None:
         self._answer = answer
         self._transport: asyncio.DatagramTransport | None = None
 
@@ -82,6 +74,6 @@ class _Protocol(asyncio.DatagramProtocol):
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        reply = self._answer(data)
+        reply = self._answer(data, addr[0])
         if reply is not None and self._transport is not None:
             self._transport.sendto(reply, addr)

@@ -1,137 +1,52 @@
-"""An L4 proxy: one listener of a Service, spliced to one of its ready endpoints for each connection."""
+"""Listeners of the network: they accept connections, and see to it that some clients are never answered."""
 
 from __future__ import annotations
 
 import asyncio
-import random
+import contextlib
 import socket
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Sequence
 
-Endpoint = tuple[str, int]
+from cluster.embedded.network import packet_filter
+from cluster.embedded.network.connection import Connection
+from cluster.embedded.network.flows import Endpoint, LinkFault
+
+Accept = Callable[[socket.socket, tuple[str, int]], None]
 
 
-@dataclass(slots=True)
-class LinkFault:
-    """What is wrong with the way to a Service: the hook for network faults.
+class Acceptor:
+    """A listening socket that hands over every connection at once.
 
-    Attributes:
-        delay_seconds: waited before a connection is made.
-        black_hole: connections are accepted and nothing comes of them.
-        reset_ratio: share (0-1) of connections that are reset at once.
+    It is not asyncio's own server: closing that one forgets connections that it has accepted a moment ago, and their
+    clients hang. Raises OSError when it cannot listen.
     """
 
-    delay_seconds: float = 0.0
-    black_hole: bool = False
-    reset_ratio: float = 0.0
+    def __init__(self, address: str, port: int, accept: Accept) -> None:
+        self._accept = accept
+        self._socket = _listening_socket(address, port)
+        self.port: int = self._socket.getsockname()[1]
+        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._take_all)
 
+    def drop(self, addresses: Iterable[str] = (), clients: Iterable[tuple[str, int]] = ()) -> None:
+        """Leave connections from these unanswered, from now on; see packet_filter."""
+        packet_filter.drop(self._socket, addresses, clients)
 
-class _Pipe(asyncio.Protocol):
-    """One side of a spliced connection: what it reads goes to its peer, with the peer's back-pressure."""
+    def close(self) -> None:
+        """Stop listening."""
+        asyncio.get_running_loop().remove_reader(self._socket.fileno())
+        self._socket.close()
 
-    def __init__(self) -> None:
-        self.transport: asyncio.Transport | None = None
-        self.peer: _Pipe | None = None
-        self._early: list[bytes] = []
-        self._early_eof = False
-        self._read_all = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-
-    def join(self, peer: _Pipe) -> None:
-        """Begin to pass on what is read, and what was read before."""
-        self.peer = peer
-        if peer.transport is None:
-            return
-        for data in self._early:
-            peer.transport.write(data)
-        self._early.clear()
-        if self._early_eof and peer.transport.can_write_eof():
-            peer.transport.write_eof()
-
-    def data_received(self, data: bytes) -> None:
-        if self.peer is None or self.peer.transport is None:
-            self._early.append(data)
-        else:
-            self.peer.transport.write(data)
-
-    def eof_received(self) -> bool:
-        """Pass the end on. The other direction lives on until it ends too."""
-        self._read_all = True
-        if self.peer is not None and self.peer._read_all:
-            return False  # both ends have been read: this side closes, and takes the other with it
-        if self.peer is None or self.peer.transport is None:
-            self._early_eof = True
-        elif not self.peer.transport.is_closing():
-            self.peer.transport.write_eof()
-        return True
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        other = self.peer.transport if self.peer else None
-        if other is None or other.is_closing():
-            return
-        if exc is not None:
-            other.abort()
-        else:
-            other.close()
-
-    def pause_writing(self) -> None:
-        if self.peer and self.peer.transport and not self.peer.transport.is_closing():
-            self.peer.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        if self.peer and self.peer.transport and not self.peer.transport.is_closing():
-            self.peer.transport.resume_reading()
-
-
-class _Front(_Pipe):
-    """The client's side: connects to an endpoint as soon as the client has connected."""
-
-    def __init__(self, listener: Listener) -> None:
-        super().__init__()
-        self._listener = listener
-        self._task: asyncio.Task[None] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._listener.connections.add(self)
-        self._task = asyncio.ensure_future(self._connect())
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._listener.connections.discard(self)
-        if self._task is not None:
-            self._task.cancel()
-        super().connection_lost(exc)
-
-    async def _connect(self) -> None:
-        assert self.transport is not None
-        fault = self._listener.fault()
-        if random.random() < fault.reset_ratio:  # noqa: S311  (a fault, not a secret)
-            self.transport.abort()
-            return
-        if fault.black_hole:
-            return
-        if fault.delay_seconds:
-            await asyncio.sleep(fault.delay_seconds)
-        back = await self._dial()
-        if back is None:
-            self.transport.abort()
-            return
-        back.join(self)
-        self.join(back)
-
-    async def _dial(self) -> _Pipe | None:
-        """A connection to an endpoint; the next one is tried when one refuses."""
-        loop = asyncio.get_running_loop()
-        for host, port in self._listener.order():
+    def _take_all(self) -> None:
+        while True:
             try:
-                _, protocol = await loop.create_connection(_Pipe, host, port)
-            except OSError:
-                continue
-            return protocol
-        return None
+                connection, client = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            connection.setblocking(False)
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            packet_filter.pass_all(connection)
+            self._accept(connection, client)
 
 
 class Listener:
@@ -139,46 +54,44 @@ class Listener:
 
     Args:
         address: the Service's ClusterIP.
-        fault: asked for every connection.
+        fault: what is wrong with the way from an address to an endpoint.
     """
 
-    def __init__(self, address: str, port: int, fault: Callable[[], LinkFault]) -> None:
+    def __init__(self, address: str, port: int, fault: Callable[[str, Endpoint], LinkFault]) -> None:
         self.fault = fault
-        self.connections: set[_Front] = set()
         self._address = address
         self._port = port
         self._endpoints: list[Endpoint] = []
-        self._socket: socket.socket | None = None
-        self._accepting: set[asyncio.Task[Any]] = set()
+        self._unanswered: frozenset[str] = frozenset()
+        self._acceptor: Acceptor | None = None
+        self._connections: set[Connection] = set()
         self._turn = 0
 
     def set_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
         """Use these endpoints for new connections; those that exist live on. Raises OSError."""
         self._endpoints = list(endpoints)
-        loop = asyncio.get_running_loop()
-        if self._endpoints and self._socket is None:
-            self._socket = _listening_socket(self._address, self._port)
-            loop.add_reader(self._socket.fileno(), self._accept)
-        elif not self._endpoints and self._socket is not None:
-            loop.remove_reader(self._socket.fileno())
-            self._socket.close()
-            self._socket = None
+        if self._endpoints and self._acceptor is None:
+            self._acceptor = Acceptor(self._address, self._port, self._accept)
+            self._acceptor.drop(self._unanswered)
+        elif not self._endpoints and self._acceptor is not None:
+            self._acceptor.close()
+            self._acceptor = None
 
-    def _accept(self) -> None:
-        """Take every connection that waits. Not asyncio's own server: closing that one forgets connections that it has
-        accepted a moment ago, and their clients hang."""
-        assert self._socket is not None
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            task = loop.create_task(loop.connect_accepted_socket(lambda: _Front(self), connection))
-            self._accepting.add(task)
-            task.add_done_callback(self._accepting.discard)
+    def update(self, unanswered: Callable[[Sequence[Endpoint]], Iterable[str]]) -> None:
+        """Something about the network has changed: look at every way again.
 
-    def order(self) -> list[Endpoint]:
+        Args:
+            unanswered: the addresses from which no way leads to any of the endpoints.
+        """
+        sources = frozenset(unanswered(self._endpoints)) if self._endpoints else frozenset()
+        if sources != self._unanswered:
+            self._unanswered = sources
+            if self._acceptor is not None:
+                self._acceptor.drop(sources)
+        for connection in list(self._connections):
+            connection.update()
+
+    def endpoints(self) -> list[Endpoint]:
         """The endpoints in the order to try for the next connection (round robin)."""
         if not self._endpoints:
             return []
@@ -188,9 +101,11 @@ class Listener:
     def close(self) -> None:
         """Stop listening and cut every connection."""
         self.set_endpoints([])
-        for front in list(self.connections):
-            if front.transport is not None:
-                front.transport.abort()
+        for connection in list(self._connections):
+            connection.reset()
+
+    def _accept(self, client: socket.socket, address: tuple[str, int]) -> None:
+        self._connections.add(Connection(client, address[0], self, self._connections.discard))
 
 
 def _listening_socket(address: str, port: int) -> socket.socket:

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from cluster.embedded.informer import Informer, Key, WorkQueue
+from cluster.embedded.network.flows import Endpoint
 from cluster.embedded.network.names import SERVICE_NAME
-from cluster.embedded.network.proxy import Endpoint, LinkFault, Listener
+from cluster.embedded.network.paths import Paths
+from cluster.embedded.network.proxy import Listener
 from cluster.embedded.resources import Object
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class ServiceFaults:
-    """Faults by (namespace, Service)."""
-
-    by_service: dict[Key, LinkFault] = field(default_factory=dict)
 
 
 def ready_endpoints(slices: list[Object], port_name: str) -> list[Endpoint]:
@@ -38,14 +33,15 @@ def ready_endpoints(slices: list[Object], port_name: str) -> list[Endpoint]:
 class ServiceProxy:
     """Opens, feeds and closes listeners as Services and their endpoints come and go."""
 
-    def __init__(self, services: Informer, slices: Informer, faults: ServiceFaults | None = None) -> None:
-        self.faults = faults or ServiceFaults()
+    def __init__(self, services: Informer, slices: Informer, paths: Paths) -> None:
+        self._paths = paths
         self._services = services
         self._slices = slices
         self._listeners: dict[Key, dict[tuple[str, int], Listener]] = {}
         self._queue = WorkQueue(self._reconcile, name="service-proxy")
         services.add_handler(self._on_service)
         slices.add_handler(self._on_slice)
+        paths.on_change(self._on_change)
 
     async def run(self) -> None:
         """Work until cancelled, then close every listener."""
@@ -56,6 +52,11 @@ class ServiceProxy:
             for listeners in self._listeners.values():
                 for listener in listeners.values():
                     listener.close()
+
+    def _on_change(self) -> None:
+        for key, listeners in self._listeners.items():
+            for listener in listeners.values():
+                listener.update(partial(self._paths.unanswered, service=key))
 
     def _on_service(self, old: Object | None, new: Object | None) -> None:
         obj = new or old
@@ -83,11 +84,12 @@ class ServiceProxy:
         for where, port_name in wanted.items():
             listener = listeners.get(where)
             if listener is None:
-                listener = listeners[where] = Listener(*where, lambda: self.faults.by_service.get(key, LinkFault()))
+                listener = listeners[where] = Listener(*where, partial(self._paths.fault, service=key))
             try:
                 listener.set_endpoints(ready_endpoints(slices, port_name))
             except OSError as error:
                 log.error("cannot listen on %s:%s for %s/%s: %s", *where, *key, error)
+            listener.update(partial(self._paths.unanswered, service=key))
         if not listeners:
             del self._listeners[key]
 

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from cluster.embedded.apiserver import status as api_status
-from cluster.embedded.apiserver.pod_streams import ExecSession, LogOptions
+from cluster.embedded.apiserver.pod_streams import ExecSession, LogOptions, PodConnection
 from cluster.embedded.client import ApiClient, ApiError
 from cluster.embedded.informer import Informer
-from cluster.embedded.node import podspec, streams
+from cluster.embedded.node import podspec, port_forward, streams
 from cluster.embedded.node.container import ContainerRunner
 from cluster.embedded.node.context import Gpus, NodeContext, make_interpreter_folder
 from cluster.embedded.node.cpu import CpuMonitor
@@ -101,15 +101,23 @@ class NodeAgent:
         runner = self._runner(namespace, pod, container)
         return await streams.start_command(runner, command, stdin=stdin, tty=tty)
 
+    async def connect(self, namespace: str, pod: str, port: int) -> PodConnection:
+        """Connect to a port of a running pod. Raises ApiError and PortUnreachable."""
+        return await port_forward.connect(self._worker(namespace, pod), port)
+
     async def _logs(self, namespace: str, pod: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         stored = streams.find_log(self._runner(namespace, pod, container), pod, previous=options.previous)
         async for line in stored.read(options):
             yield line
 
     def _runner(self, namespace: str, name: str, container: str) -> ContainerRunner:
+        worker = self._worker(namespace, name)
+        return streams.choose_container(worker.pod, worker.runners, container)
+
+    def _worker(self, namespace: str, name: str) -> PodWorker:
         for worker in self._workers.values():
             if (podspec.namespace(worker.pod), podspec.name(worker.pod)) == (namespace, name):
-                return streams.choose_container(worker.pod, worker.runners, container)
+                return worker
         raise api_status.not_found(PODS, name)
 
     def _followers(self) -> list[Informer]:

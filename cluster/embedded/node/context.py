@@ -71,6 +71,8 @@ class NodeContext:
         """What every container gets from the cluster."""
         settings = self.settings
         variables = {"CLUSTER_DNS": settings.dns, "CLUSTER_DOMAIN": settings.cluster_domain}
+        if settings.relay:
+            variables["CLUSTER_RELAY"] = settings.relay
         if settings.service_host:
             variables |= {
                 "KUBERNETES_SERVICE_HOST": settings.service_host,

@@ -62,6 +62,11 @@ class PodWorker:
     def pod(self) -> Object:
         return self._context.pod
 
+    @property
+    def address(self) -> str:
+        """The pod's IP while it has a network, else empty."""
+        return self._context.ip if self._sandbox_ready else ""
+
     def start(self) -> None:
         self._main = background(self._run(), f"pod {podspec.name(self.pod)}")
 

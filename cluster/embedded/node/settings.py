@@ -28,6 +28,7 @@ class NodeSettings:
         sync_period_seconds: how often a pod is looked at without a cause (kubelet's pod worker: 1 s).
         memory_poll_seconds: how often the memory of containers with a limit is measured.
         dns: ``ADDRESS:PORT`` of the cluster's DNS server, given to containers as ``CLUSTER_DNS``.
+        relay: ``ADDRESS:PORT`` of the way from pod to pod, given to containers as ``CLUSTER_RELAY``.
         service_host, service_port: where containers reach the API (``KUBERNETES_SERVICE_HOST`` and ``_PORT``).
         pod_shim: folder put first on every container's PYTHONPATH.
         log_max_bytes: a container's log is rotated at this size; one older part is kept.
@@ -45,6 +46,7 @@ class NodeSettings:
     sync_period_seconds: float = 1.0
     memory_poll_seconds: float = 0.05
     dns: str = ""
+    relay: str = ""
     cluster_domain: str = "cluster.local"
     service_host: str = ""
     service_port: int = 443

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.embedded.meta import labels_of, matches_selector, tolerates
+from cluster.embedded.pod_resources import Amounts, added
 from cluster.embedded.resources import Object
-from cluster.embedded.scheduler.resources import Amounts, added, allocatable_of, requests_of
+from cluster.embedded.scheduler.resources import allocatable_of, requests_of
 
 _UNSCHEDULABLE = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 _FIRST = ("pods", "cpu", "memory", "ephemeral-storage")

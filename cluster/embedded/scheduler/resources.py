@@ -1,15 +1,13 @@
-"""What a pod asks of a node. Pure."""
+"""What a pod asks of a node: cpu in thousandths of a core, everything else in its own unit. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_CEILING
 
+from cluster.embedded.pod_resources import Amounts, added, total_of_containers
 from cluster.embedded.quantity import parse_quantity
 from cluster.embedded.resources import Object
-
-Amounts = dict[str, int]
-"""Resource name to amount: cpu in thousandths of a core, everything else in its own unit."""
 
 
 def amount(name: str, quantity: object) -> int:
@@ -27,42 +25,18 @@ def amounts(quantities: Mapping[str, object] | None) -> Amounts:
     return {name: amount(name, quantity) for name, quantity in (quantities or {}).items()}
 
 
-def added(left: Amounts, right: Mapping[str, int]) -> Amounts:
-    """The sum of two."""
-    return {name: left.get(name, 0) + right.get(name, 0) for name in {**left, **right}}
-
-
 def requests_of(pod: Object) -> Amounts:
     """What the scheduler reserves for a pod, one of ``pods`` included.
 
-    The containers together with the sidecars, or one init container at a time with the sidecars started before
-    it, whichever is more; plus the overhead. A limit stands for a request that is missing. See "Sidecar
-    Containers: Resource sharing within containers" in the Kubernetes documentation.
+    The peak of its containers plus the overhead. A limit stands for a request that is missing.
     """
-    spec = pod["spec"]
-    sidecars: Amounts = {}
-    peak: Amounts = {}
-    for container in spec.get("initContainers") or []:
-        own = _container_requests(container)
-        if container.get("restartPolicy") == "Always":
-            sidecars = added(sidecars, own)
-            peak = _most(peak, sidecars)
-        else:
-            peak = _most(peak, added(sidecars, own))
-    total = sidecars
-    for container in spec.get("containers") or []:
-        total = added(total, _container_requests(container))
-    total = added(_most(peak, total), amounts(spec.get("overhead")))
-    return {**total, "pods": 1}
+    total = total_of_containers(pod, _container_requests)
+    return {**added(total, amounts(pod["spec"].get("overhead"))), "pods": 1}
 
 
 def _container_requests(container: Object) -> Amounts:
     resources = container.get("resources") or {}
     return amounts({**(resources.get("limits") or {}), **(resources.get("requests") or {})})
-
-
-def _most(left: Amounts, right: Amounts) -> Amounts:
-    return {name: max(left.get(name, 0), right.get(name, 0)) for name in {**left, **right}}
 
 
 def total_of(pods: Iterable[Object]) -> Amounts:

@@ -15,7 +15,7 @@ import pytest
 from cluster.embedded.apiserver.auth import kubeconfig
 from cluster.embedded.apiserver.bootstrap import bootstrap
 from cluster.embedded.apiserver.http import ApiServer
-from cluster.embedded.apiserver.pod_streams import ExecSession, LogOptions
+from cluster.embedded.apiserver.pod_streams import ExecSession, LogOptions, PodConnection, PortUnreachable
 from cluster.embedded.apiserver.registry import Registry
 from cluster.embedded.apiserver.status import failure
 from cluster.embedded.apiserver.tls import create_tls_files
@@ -80,6 +80,9 @@ class FakeStreams:
             raise failure(400, "BadRequest", "no such program")
         self.sessions.append(EchoSession(command))
         return self.sessions[-1]
+
+    async def connect(self, namespace: str, pod: str, port: int) -> PodConnection:
+        raise PortUnreachable(f"nothing listens on {port}")
 
 
 @dataclass

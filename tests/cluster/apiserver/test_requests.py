@@ -226,7 +226,7 @@ def test_aggregated_discovery_is_cached_by_etag(http: Http) -> None:
 def test_legacy_discovery_lists_only_what_is_served(http: Http) -> None:
     resources = {r["name"] for r in http("GET", "/api/v1").json()["resources"]}
     assert {"pods", "pods/log", "pods/exec", "pods/eviction", "namespaces/finalize"} <= resources
-    assert "pods/portforward" not in resources
+    assert "pods/proxy" not in resources
     assert http("GET", "/apis/apps").json()["preferredVersion"]["groupVersion"] == "apps/v1"
 
 

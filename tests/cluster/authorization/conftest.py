@@ -17,7 +17,7 @@ import requests
 from cluster.embedded.apiserver.auth import kubeconfig
 from cluster.embedded.apiserver.bootstrap import bootstrap
 from cluster.embedded.apiserver.http import ApiServer
-from cluster.embedded.apiserver.pod_streams import ExecSession, LogOptions
+from cluster.embedded.apiserver.pod_streams import ExecSession, LogOptions, PodConnection, PortUnreachable
 from cluster.embedded.apiserver.registry import Registry
 from cluster.embedded.apiserver.status import failure
 from cluster.embedded.apiserver.tls import create_tls_files
@@ -40,6 +40,9 @@ class OneLine:
         self, namespace: str, pod: str, container: str, command: list[str], *, stdin: bool, tty: bool
     ) -> ExecSession:
         raise failure(400, "BadRequest", "nothing can be executed here")
+
+    async def connect(self, namespace: str, pod: str, port: int) -> PodConnection:
+        raise PortUnreachable("nothing listens here")
 
 
 @dataclass

@@ -52,6 +52,8 @@ class Kubelet:
         self._addresses = itertools.count(1)
         self.becomes_ready: Callable[[Object], bool] = lambda pod: True
         self.stops: Callable[[Object], bool] = lambda pod: True
+        self.ends: Callable[[Object], str] = lambda pod: ""
+        self.started = now()
         self._informer = Informer(client, PODS)
         self._work: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self._informer.add_handler(self._changed)
@@ -87,17 +89,31 @@ class Kubelet:
         elif not pod["spec"].get("nodeName"):
             if self._bind:
                 await bind(self._client, pod, "node-1")
+        elif pod["status"]["phase"] in ("Succeeded", "Failed"):
+            return
+        elif phase := self.ends(pod):
+            await self.end(pod, phase)
         elif not is_ready(pod) and self.becomes_ready(pod):
             await self.set_ready(pod, True)
+
+    async def end(self, pod: Object, phase: str, at: str = "2020-01-01T00:00:00Z") -> None:
+        """Let the pod end; by default so long ago that nobody waits before it is replaced."""
+        terminated = {"exitCode": int(phase == "Failed"), "finishedAt": at, "startedAt": at, "reason": "Completed"}
+        container = {
+            "name": "c", "image": "i", "imageID": "", "ready": False, "restartCount": 0,
+            "state": {"terminated": terminated},
+        }  # fmt: skip
+        status = {**pod["status"], "phase": phase, "containerStatuses": [container]}
+        await self._client.patch(PODS, pod["metadata"]["name"], {"status": status}, NAMESPACE, subresource="status")
 
     async def set_ready(self, pod: Object, ready: bool) -> None:
         current = pod.get("status") or {}
         conditions = [c for c in current.get("conditions", []) if c["type"] != "Ready"]
         condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": now()}
         address = current.get("podIP") or f"10.0.0.{next(self._addresses)}"
-        status = {**current, "phase": "Running", "podIP": address, "conditions": [*conditions, condition]}
-        metadata = {key: value for key, value in pod["metadata"].items() if key != "resourceVersion"}
-        await self._client.update(PODS, {**pod, "metadata": metadata, "status": status}, subresource="status")
+        status = {"phase": "Running", "startTime": self.started, "podIP": address}
+        status = {**current, **status, "conditions": [*conditions, condition]}
+        await self._client.patch(PODS, pod["metadata"]["name"], {"status": status}, NAMESPACE, subresource="status")
 
 
 def is_ready(pod: Object) -> bool:
@@ -203,9 +219,17 @@ class World:
         await self.until(rolled_out)
 
 
-def run(body: Callable[[World], Awaitable[None]], *, node_grace_seconds: float = 50, **kwargs: Any) -> None:
+def run(
+    body: Callable[[World], Awaitable[None]],
+    *,
+    node_grace_seconds: float = 50,
+    settings: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> None:
     """Run a test's body in a world with controllers and a kubelet."""
-    chosen = ControllerSettings(ca_pem="PEM", node_grace_seconds=node_grace_seconds)
+    chosen = ControllerSettings(
+        ca_pem="PEM", node_grace_seconds=node_grace_seconds, job_batch_seconds=0, **(settings or {})
+    )
 
     async def main() -> None:
         world = World(**kwargs)

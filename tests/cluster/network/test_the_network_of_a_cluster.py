@@ -8,40 +8,37 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from dnslib import RCODE, DNSRecord
 
-from cluster.embedded.apiserver.local import LocalClient
-from cluster.embedded.apiserver.registry import Registry
-from cluster.embedded.informer import Informer
 from cluster.embedded.network.addresses import AddressPool, Subnet
-from cluster.embedded.network.dns import DnsServer
+from cluster.embedded.network.fault_spec import NetworkFault
+from cluster.embedded.network.flows import LinkFault
 from cluster.embedded.network.names import look_up
-from cluster.embedded.network.proxy import LinkFault
-from cluster.embedded.network.services import ServiceProxy
-from cluster.embedded.resources import ENDPOINT_SLICES, SERVICES, Object
+from cluster.embedded.resources import SERVICES
 from cluster.embedded.server import POD_SHIM
-from cluster.embedded.store import Store
+from tests.cluster.network.world import ask, backend, endpoint_slice, eventually, network, play, service
 
 
-def play(story: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(story)
+def claimable(number: int) -> bool:
+    """Whether nobody holds a subnet."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as lock:
+        try:
+            lock.bind(f"\0vllm-gameday-subnet-{number}")
+        except OSError:
+            return False
+    return True
 
 
 def test_two_clusters_never_share_a_subnet_and_give_it_back() -> None:
     first, second = Subnet.claim(), Subnet.claim()
     assert first.number != second.number
-    number = first.number
+    assert not claimable(first.number)
     first.close()
+    assert claimable(first.number)
+    assert not claimable(second.number)
     second.close()
-    claimed = [Subnet.claim() for _ in range(200)]
-    assert number in {subnet.number for subnet in claimed}
-    for subnet in claimed:
-        subnet.close()
 
 
 def test_an_address_that_was_given_back_is_used_again_last() -> None:
@@ -51,95 +48,6 @@ def test_an_address_that_was_given_back_is_used_again_last() -> None:
     pool.release("a")
     later = {pool.allocate(str(n)) for n in range(1000)}
     assert first not in later
-
-
-def service(address: str, port: int, **spec: Any) -> Object:
-    ports = [{"name": "http", "port": port, "protocol": "TCP"}]
-    return {"metadata": {"name": "web", "namespace": "system"}, "spec": {"clusterIP": address, "ports": ports, **spec}}
-
-
-def endpoint_slice(port: int, **ready: bool) -> Object:
-    endpoints = [
-        {"addresses": [address.replace("_", ".")], "conditions": {"ready": state}, "targetRef": {"name": "p"}}
-        for address, state in ready.items()
-    ]
-    labels = {"kubernetes.io/service-name": "web"}
-    return {
-        "metadata": {"name": "web-1", "namespace": "system", "labels": labels},
-        "endpoints": endpoints,
-        "ports": [{"name": "http", "port": port}],
-    }
-
-
-class Net:
-    """Services and slices in an API, and the proxy and DNS on them."""
-
-    def __init__(self, subnet: Subnet) -> None:
-        self.client = LocalClient(Registry(Store()))
-        self.services, self.slices = Informer(self.client, SERVICES), Informer(self.client, ENDPOINT_SLICES)
-        self.proxy = ServiceProxy(self.services, self.slices)
-        self.dns = DnsServer(self.services, self.slices)
-        self.subnet = subnet
-
-    def address(self, last: int) -> str:
-        return f"127.{self.subnet.number}.200.{last}"
-
-    async def show(self, port: int, **ready: bool) -> None:
-        obj = endpoint_slice(port, **ready)
-        if self.slices.get("system", "web-1"):
-            await self.client.update(ENDPOINT_SLICES, obj)
-        else:
-            await self.client.create(ENDPOINT_SLICES, obj)
-
-
-@asynccontextmanager
-async def network() -> AsyncIterator[Net]:
-    subnet = Subnet.claim()
-    net = Net(subnet)
-    tasks = [asyncio.ensure_future(job) for job in (net.services.run(), net.slices.run(), net.proxy.run())]
-    try:
-        yield net
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        net.dns.stop()
-        subnet.close()
-
-
-async def ask(address: str, port: int, message: bytes = b"hello") -> bytes:
-    reader, writer = await asyncio.open_connection(address, port)
-    writer.write(message)
-    writer.write_eof()
-    try:
-        return await reader.read()
-    finally:
-        writer.close()
-
-
-async def backend(address: str) -> tuple[asyncio.Server, int]:
-    """A server that answers with its own address after the client's end of file (half-close)."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        data = await reader.read()
-        writer.write(address.encode() + b" " + data)
-        writer.close()
-
-    server = await asyncio.start_server(serve, address, 0)
-    port: int = server.sockets[0].getsockname()[1]
-    return server, port
-
-
-async def eventually(attempt: Any, expected: Any) -> None:
-    async with asyncio.timeout(3):
-        while True:
-            try:
-                if await attempt() == expected:
-                    return
-            except OSError as error:
-                if type(error) is expected:
-                    return
-            await asyncio.sleep(0.01)
 
 
 def test_a_service_balances_over_ready_endpoints_only_and_refuses_without_one() -> None:
@@ -184,7 +92,8 @@ def test_a_delay_asked_for_is_a_delay_felt() -> None:
             await net.client.create(SERVICES, service(cluster_ip, 80))
             await net.show(port, **{net.address(1).replace(".", "_"): True})
             await eventually(lambda: ask(cluster_ip, 80), net.address(1).encode() + b" hello")
-            net.proxy.faults.by_service["system", "web"] = LinkFault(delay_seconds=0.3)
+            fault = NetworkFault("system", "Delay", service="web", link=LinkFault(delay_seconds=0.3))
+            net.network.paths.set_fault(("system", "slow"), fault)
             began = asyncio.get_running_loop().time()
             await ask(cluster_ip, 80)
             assert asyncio.get_running_loop().time() - began >= 0.3
@@ -248,14 +157,13 @@ def test_pods_listen_on_the_same_port_and_know_the_names_of_their_cluster(bind: 
     async def story() -> None:
         async with network() as net:
             await net.client.create(SERVICES, service("127.7.0.1", 80))
-            dns_port = await net.dns.start(net.address(250))
             pods = []
             for number in (1, 2):
                 environment = {
                     **os.environ,
                     "POD_IP": net.address(number),
                     "POD_NAMESPACE": "system",
-                    "CLUSTER_DNS": f"{net.address(250)}:{dns_port}",
+                    "CLUSTER_DNS": net.addresses.dns,
                     "PYTHONPATH": str(POD_SHIM),
                     "BIND": bind,
                 }

@@ -33,7 +33,11 @@ def event_differences(recorded: list[Any], actual: list[Any], *, played: bool = 
         between = 0 < index < len(recorded) - 1 and event.get("type") == "MODIFIED"
         if not any(_same(event, other, between=between) for other in actual):
             nearest = next((o for o in actual if o.get("type") == event.get("type") and _who(o) == _who(event)), None)
+<<<<<<< HEAD
             detail = object_differences(_object(event), _object(nearest))[:3] if nearest else "no such event"
+=======
+            detail = differences(_object(event), _object(nearest), partial=True)[:3] if nearest else "no such event"
+>>>>>>> machinery
             found.append(f"{event.get('type')} {_who(event)}: {detail}")
     return found
 
@@ -67,7 +71,11 @@ def _same(one: Any, other: Any, *, between: bool) -> bool:
     wanted = _object(one)
     if between and isinstance(wanted, dict) and wanted.get("kind") in _COUNTED_KINDS:
         wanted = _uncounted(wanted)
+<<<<<<< HEAD
     return not object_differences(wanted, _object(other))
+=======
+    return not differences(wanted, _object(other), partial=True)
+>>>>>>> machinery
 
 
 def _who(event: Any) -> str:

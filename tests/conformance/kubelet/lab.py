@@ -20,22 +20,18 @@ from cluster.embedded.apiserver.registry import Registry
 from cluster.embedded.client import ApiClient, ApiError
 from cluster.embedded.controllers.manager import ControllerSettings, run_controllers
 from cluster.embedded.events import EventRecorder
-from cluster.embedded.informer import Informer
 from cluster.embedded.network.addresses import AddressPool, Subnet
-from cluster.embedded.network.dns import DnsServer
-from cluster.embedded.network.services import ServiceProxy
+from cluster.embedded.network.network import Network
 from cluster.embedded.node.agent import NodeAgent
 from cluster.embedded.node.images import ImageMap
 from cluster.embedded.node.settings import NodeSettings
 from cluster.embedded.resources import (
     BY_KIND,
     DEPLOYMENTS,
-    ENDPOINT_SLICES,
     NAMESPACES,
     NODES,
     PODS,
     RESOURCES,
-    SERVICES,
     Object,
     Resource,
 )
@@ -156,10 +152,9 @@ async def running(recording: Recording) -> AsyncIterator[Lab]:
         registry = Registry(Store(), service_addresses=subnet.pool("service").next_address)
         bootstrap(registry)
         client = LocalClient(registry)
-        services, slices = Informer(client, SERVICES), Informer(client, ENDPOINT_SLICES)
-        dns = DnsServer(services, slices)
-        lab = await _assemble(client, subnet, recording, Path(place), dns)
-        work = asyncio.create_task(_components(client, services, slices, lab))
+        network = Network(client)
+        lab = await _assemble(client, subnet, recording, Path(place), network)
+        work = asyncio.create_task(_components(client, network, lab))
         try:
             await _ready(client, lab.settings.name, recording.namespace)
             yield lab
@@ -169,20 +164,21 @@ async def running(recording: Recording) -> AsyncIterator[Lab]:
             work.cancel()
             await asyncio.wait([work])
             await lab.stop_node()
-            dns.stop()
+            network.stop()
 
 
-async def _assemble(client: ApiClient, subnet: Subnet, recording: Recording, place: Path, dns: DnsServer) -> Lab:
+async def _assemble(client: ApiClient, subnet: Subnet, recording: Recording, place: Path, network: Network) -> Lab:
     image_map = place / "images.yaml"
     image_map.write_text(yaml.safe_dump({"images": [*image_rows(recording)]}), encoding="utf-8")
     nodes = subnet.pool("node")
-    dns_address = nodes.next_address()
+    addresses = await network.start(nodes.next_address())
     settings = NodeSettings(
         name=_node_name(recording),
         address=nodes.next_address(),
         root=place / "node",
         capacity={"cpu": "2", "memory": "24682416Ki", "pods": "110", "ephemeral-storage": "264212084Ki"},
-        dns=f"{dns_address}:{await dns.start(dns_address)}",
+        dns=addresses.dns,
+        relay=addresses.relay,
         pod_shim=POD_SHIM,
     )
     await client.create(NAMESPACES, {"metadata": {"name": recording.namespace}})
@@ -190,13 +186,11 @@ async def _assemble(client: ApiClient, subnet: Subnet, recording: Recording, pla
     return Lab(client, ImageMap.load(image_map), settings, subnet.pool("pod"), scratch)
 
 
-async def _components(client: ApiClient, services: Informer, slices: Informer, lab: Lab) -> None:
+async def _components(client: ApiClient, network: Network, lab: Lab) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(run_controllers(client, ControllerSettings()))
         group.create_task(run_scheduler(client))
-        group.create_task(services.run())
-        group.create_task(slices.run())
-        group.create_task(ServiceProxy(services, slices).run())
+        group.create_task(network.run())
         lab.start_node()
 
 

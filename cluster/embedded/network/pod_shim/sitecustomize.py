@@ -5,6 +5,7 @@ import nothing but the standard library. It acts only where ``POD_IP`` is set:
 
 - binding 0.0.0.0, ``::`` or localhost binds the pod's address, so that every pod can listen on the same port;
 - connections to loopback leave from the pod's address, and localhost is the pod itself;
+- connections to other pods lead through the cluster's relay, where faults and NetworkPolicies act on them;
 - cluster names are asked of the cluster's DNS, with a pod's search path (ndots 5).
 
 Programs that do not use Python's ``socket`` module (uvloop, for one) are not adapted.
@@ -15,9 +16,11 @@ import os
 if os.environ.get("POD_IP"):
     import contextlib
     import socket
+    import weakref
 
     _POD_IP = os.environ["POD_IP"]
     _DNS = os.environ.get("CLUSTER_DNS", "")
+    _RELAY = os.environ.get("CLUSTER_RELAY", "")
     _NAMESPACE = os.environ.get("POD_NAMESPACE", "default")
     _ANY = ("", "0.0.0.0", "::", "localhost", "127.0.0.1", "::1")
     _SELF = ("localhost", "127.0.0.1", "::1")
@@ -26,7 +29,9 @@ if os.environ.get("POD_IP"):
     _bind = socket.socket.bind
     _connect = socket.socket.connect
     _connect_ex = socket.socket.connect_ex
+    _getpeername = socket.socket.getpeername
     _getaddrinfo = socket.getaddrinfo
+    _peers = weakref.WeakKeyDictionary()  # sockets that lead through the relay -> where they lead to
 
     def _pod_bind(self, address):
         if self.family == socket.AF_INET6:
@@ -45,7 +50,42 @@ if os.environ.get("POD_IP"):
         if host.startswith("127.") and self.getsockname()[1] == 0:
             with contextlib.suppress(OSError):  # bound already
                 _bind(self, (_POD_IP, 0))
+        if _RELAY and self.type == socket.SOCK_STREAM and _is_other_pod(host):
+            return _detour(self, (host, *rest))
         return (host, *rest)
+
+    def _is_other_pod(host):
+        parts, own = host.split("."), _POD_IP.split(".")
+        return host != _POD_IP and len(parts) == 4 and parts[:2] == own[:2] and parts[2] >= "128" and len(parts[2]) == 3
+
+    def _detour(link, address):
+        """Where to connect to in order to reach another pod: the relay, if somebody listens there."""
+        here, port = link.getsockname()
+        if here != _POD_IP:
+            return address
+        host, _, relay_port = _RELAY.rpartition(":")
+        if _peers.get(link) != address:
+            if _ask_relay(host, int(relay_port), f"{port} {address[0]} {address[1]}") != b"relay":
+                return address
+            _peers[link] = address
+        return host, int(relay_port)
+
+    def _ask_relay(host, port, question):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+            link.settimeout(_TIMEOUT_SECONDS)
+            _bind(link, (_POD_IP, 0))
+            _connect(link, (host, port))
+            for _ in range(2):
+                try:
+                    link.send(question.encode())
+                    return link.recv(64)
+                except OSError:
+                    continue
+        raise OSError(113, "No route to host: the cluster's relay does not answer")
+
+    def _pod_getpeername(self):
+        peer = _getpeername(self)
+        return _peers.get(self, peer)
 
     def _pod_connect(self, address):
         return _connect(self, _prepare(self, address))
@@ -70,6 +110,8 @@ if os.environ.get("POD_IP"):
         packet = identity + b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + labels + b"\x00\x00\x01\x00\x01"
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
             link.settimeout(_TIMEOUT_SECONDS)
+            with contextlib.suppress(OSError):  # a server that is not on loopback
+                _bind(link, (_POD_IP, 0))
             _connect(link, (server, int(port)))
             for _ in range(2):
                 try:
@@ -130,6 +172,7 @@ if os.environ.get("POD_IP"):
     socket.socket.bind = _pod_bind
     socket.socket.connect = _pod_connect
     socket.socket.connect_ex = _pod_connect_ex
+    socket.socket.getpeername = _pod_getpeername
     socket.getaddrinfo = _pod_getaddrinfo
     socket.gethostbyname = _pod_gethostbyname
     socket.has_dualstack_ipv6 = lambda: False
