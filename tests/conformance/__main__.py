@@ -7,12 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-<<<<<<< HEAD
-from tests.conformance.report import table, total
-=======
 from tests.conformance.known import worse
 from tests.conformance.report import table, total, write_markdown
->>>>>>> machinery
 from tests.conformance.suite import Row, run_api, run_kubelet
 
 
@@ -23,11 +19,8 @@ def main() -> None:
     parser.add_argument("--kubeconfig", default="", help="a cluster to replay api recordings against")
     parser.add_argument("--jobs", type=int, default=4, help="how many api recordings at a time")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
-<<<<<<< HEAD
-=======
     parser.add_argument("--ratchet", action="store_true", help="fail only on more differences than known.json has")
     parser.add_argument("--readme", type=Path, help="also write the table into this file, between its markers")
->>>>>>> machinery
     parser.add_argument("-v", "--verbose", action="store_true", help="show every difference whole")
     given = parser.parse_args()
     rows = run_api(given.only, given.kubeconfig, given.jobs)
@@ -35,14 +28,10 @@ def main() -> None:
         rows += run_kubelet(given.only)
     if given.json:
         given.json.write_text(json.dumps([row.counts() for row in rows], indent=1) + "\n")
-<<<<<<< HEAD
-    sys.exit(report(rows, verbose=given.verbose))
-=======
     if given.readme:
         write_markdown(given.readme, rows)
     code = report(rows, verbose=given.verbose)
     sys.exit((1 if worse(rows) or not rows else 0) if given.ratchet else code)
->>>>>>> machinery
 
 
 def report(rows: list[Row], *, verbose: bool) -> int:
@@ -57,11 +46,8 @@ def report(rows: list[Row], *, verbose: bool) -> int:
             reasons[reason] = reasons.get(reason, 0) + count
     for reason, count in sorted(reasons.items()):
         print(f"unsupported {count}: {reason}")
-<<<<<<< HEAD
-=======
     for line in worse(rows):
         print(f"worse than known: {line}")
->>>>>>> machinery
     print(total(rows))
     return 1 if any(row.different for row in rows) or not rows else 0
 

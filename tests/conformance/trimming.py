@@ -4,7 +4,7 @@ The recordings' README and their ``trimmed`` lists name the forms; each is told 
 
 - ``_reduced``: identity metadata, a few fields of the spec, the whole status;
 - an item that is nothing but its name; an object without the time of its creation, which a server never leaves out:
-  metadata was cut (and the status);
+  metadata was cut (and the status, and some defaults of a pod template);
 - an object of a watch without ``managedFields``: identity metadata, a spec in the recorder's own words, the status,
   which is cut only where it lacks what a server always writes;
 - ``managedFields`` entries without ``fieldsV1``.
@@ -19,6 +19,8 @@ Json = dict[str, Any]
 
 _MANAGER = ("manager", "operation", "subresource", "apiVersion")
 _MARK = "_reduced"
+_POD_DEFAULTS = {"dnsPolicy", "restartPolicy", "schedulerName", "securityContext"}
+"""Defaults of a pod template that are left out of objects without a time of creation."""
 
 
 def pair(recorded: Any, actual: Any) -> tuple[Any, Any]:
@@ -28,8 +30,7 @@ def pair(recorded: Any, actual: Any) -> tuple[Any, Any]:
     if recorded.get(_MARK):
         return _reduced(recorded, actual)
     if _is_cut(recorded):
-        actual = _only(actual, recorded) if set(recorded) == {"metadata"} else _without(actual, {"status"} - set(recorded))
-        return recorded, {**actual, "metadata": _only(actual.get("metadata"), recorded["metadata"])}
+        return _cut(recorded, actual)
     return recorded, _managers(recorded, actual)
 
 
@@ -46,6 +47,26 @@ def watched(recorded: Any, actual: Any) -> tuple[Any, Any]:
     if _status_is_cut(recorded):
         shown["status"] = _narrow(recorded["status"], actual.get("status"))
     return kept, shown
+
+
+def _cut(recorded: Json, actual: Json) -> tuple[Json, Json]:
+    kept = {**recorded, "metadata": {key: value for key, value in recorded["metadata"].items() if value is not None}}
+    shown = _only(actual, kept) if set(kept) == {"metadata"} else _without(actual, {"status"} - set(kept))
+    shown["metadata"] = _only(actual.get("metadata"), kept["metadata"])
+    spec, pod = _pod_spec(kept), _pod_spec(shown)
+    for key in _POD_DEFAULTS - set(spec):
+        pod.pop(key, None)
+    return kept, shown
+
+
+def _pod_spec(obj: Json) -> Json:
+    """The pod spec of a workload's template, which may be changed; empty when there is none."""
+    for key in ("spec", "template", "spec"):
+        inner = obj.get(key)
+        if not isinstance(inner, dict):
+            return {}
+        obj[key] = obj = dict(inner)
+    return obj
 
 
 def _reduced(recorded: Json, actual: Json) -> tuple[Json, Json]:
