@@ -87,12 +87,14 @@ class Observer:
     Attributes:
         history: every version of an object, by (collection path, namespace, name), in order.
         events: every watch event: (seconds on the loop's clock, resource, type, object).
+        moments: when each version in ``history`` was seen, and the type of its event.
     """
 
     http: Http
     history: dict[tuple[str, str, str], list[Any]] = field(default_factory=lambda: defaultdict(list))
     events: list[tuple[float, str, str, Any]] = field(default_factory=list)
     gone: set[tuple[str, str, str]] = field(default_factory=set)
+    moments: dict[tuple[str, str, str], list[tuple[float, str]]] = field(default_factory=lambda: defaultdict(list))
     pods: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -114,15 +116,28 @@ class Observer:
     def _seen(self, path: str, event: dict[str, Any]) -> None:
         obj, resource = event["object"], path.rsplit("/", 1)[1]
         metadata = obj["metadata"]
-        key = resource, metadata.get("namespace", ""), metadata["name"]
+        key, now = (resource, metadata.get("namespace", ""), metadata["name"]), asyncio.get_running_loop().time()
         self.history[key].append(obj)
+        self.moments[key].append((now, event["type"]))
         if event["type"] == "DELETED":
             self.gone.add(key)
-        self.events.append((asyncio.get_running_loop().time(), resource, event["type"], obj))
+        self.events.append((now, resource, event["type"], obj))
         if resource == "pods":
             self.pods.put_nowait(event)
         self.changed.set()
         self.changed.clear()
+
+    def recent(self, key: tuple[str, str, str], seconds: float) -> list[Any]:
+        """The versions of an object that were current at some moment of the last seconds."""
+        since = asyncio.get_running_loop().time() - seconds
+        versions = list(zip(self.moments.get(key, ()), self.history.get(key, ()), strict=True))
+        ends = [moment for (moment, _), _ in versions[1:]]
+        return [obj for ((_, _), obj), end in zip(versions, [*ends, float("inf")], strict=True) if end >= since]
+
+    def came_or_went(self, key: tuple[str, str, str], seconds: float) -> bool:
+        """Whether an object was created or removed within the last seconds."""
+        since = asyncio.get_running_loop().time() - seconds
+        return any(moment >= since and kind != "MODIFIED" for moment, kind in self.moments.get(key, ()))
 
     async def quiet(self, calm_seconds: float = 0.4, deadline_seconds: float = 15.0) -> None:
         """Wait until nothing but heartbeats has changed for a while."""

@@ -13,6 +13,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -20,18 +21,19 @@ from typing import Any
 
 from tests.conformance import scope
 from tests.conformance.api import prior, target
+from tests.conformance.api.bodies import REPEATED, SEE_DISCOVERY, Earlier, discovered
 from tests.conformance.api.http import Answer, Http, Observer
-from tests.conformance.api.lag import only_lags
 from tests.conformance.api.names import Names
 from tests.conformance.api.player import Player, delays_of
-from tests.conformance.api.watched import event_differences, watched_differences
+from tests.conformance.api.timing import Timing
+from tests.conformance.api.watched import stream_differences, watched_differences
 from tests.conformance.compare import differences
-from tests.conformance.normalise import generated
 from tests.conformance.recordings import Flow
 
 SETTLE_SECONDS = 3.0
+_TOLERANCE_SECONDS = 0.3
 HEADERS = ("Warning", "Content-Type", "Retry-After", "Allow")
-_UNKNOWN_BODY = ("<repeat>", "<see discovery.json>")
+_HINT = re.compile(r"<(not recorded|same as .*|protobuf .*|\d+ .*)>$")
 _PLAYED = {
     "pods", "deployments", "replicasets", "events", "endpointslices", "endpoints", "nodes", "jobs", "namespaces",
     "poddisruptionbudgets", "horizontalpodautoscalers", "serviceaccounts", "leases", "scale",
@@ -115,7 +117,8 @@ class _Replay:
         self._names = names
         self._content = content
         self._result = Result(name)
-        self._bodies: dict[str, Any] = {}
+        self._earlier = Earlier()
+        self._timing = Timing(observer)
         self._watches: list[tuple[dict[str, Any], asyncio.Task[list[str]]]] = []
 
     async def run(self) -> Result:
@@ -123,6 +126,7 @@ class _Replay:
         loop = asyncio.get_running_loop()
         began, watched_from = loop.time(), len(self._observer.events)
         first = min((e["t"] for e in exchanges), default=0.0)
+        last = max((event["t"] for event in self._content.get("watch") or []), default=0.0)
         for exchange in sorted(exchanges, key=lambda e: (e["t"], e["n"])):
             await asyncio.sleep(max(0.0, began + exchange["t"] - first - loop.time()))
             before = loop.time()
@@ -130,7 +134,7 @@ class _Replay:
             began += max(0.0, loop.time() - before - exchange.get("dt", 0.0))
         for exchange, task in self._watches:
             self._result.count(_label(exchange), await task)
-        await self._watched(watched_from)
+        await self._watched(watched_from, began + last - first + _TOLERANCE_SECONDS)
         return self._result
 
     async def _exchange(self, exchange: dict[str, Any]) -> None:
@@ -149,8 +153,9 @@ class _Replay:
         problems = self._problems(exchange, answer)
         if problems and request["method"] == "GET":
             problems = await self._settled(exchange, problems)
-        if problems and (self._was_seen(exchange, problems) or self._lags(exchange, answer, problems)):
+        if problems and self._is_timing(exchange, answer, problems):
             problems = []
+        self._earlier.take(exchange)
         if answer.status == exchange["response"]["status"]:
             self._names.learn(self._recorded_body(exchange), answer.body)
         self._result.count(_label(exchange), problems)
@@ -235,11 +240,7 @@ class _Replay:
         return self._names.body({**sent, "metadata": metadata})
 
     def _recorded_body(self, exchange: dict[str, Any]) -> Any:
-        body = exchange["response"].get("body")
-        request = exchange["request"]
-        if request["method"] == "GET" and isinstance(body, dict):
-            self._bodies[f"{request['path']}?{request.get('query')}"] = body
-        return body
+        return exchange["response"].get("body")
 
     def _problems(self, exchange: dict[str, Any], answer: Answer) -> list[str]:
         recorded = exchange["response"]
@@ -250,12 +251,21 @@ class _Replay:
             one, other = _header(recorded.get("headers") or {}, name), _header(answer.headers, name)
             if one != other:
                 found.append(f"header {name}: recorded {one}, got {other}")
-        body = recorded.get("body")
-        if isinstance(body, str) and (body in _UNKNOWN_BODY or body.startswith("<")):
+        body = self._expected(exchange)
+        if body is None and recorded.get("body") is not None:
             if "body_status" in recorded and isinstance(answer.body, dict):
                 found += differences({"status": recorded["body_status"]}, {"status": answer.body.get("status")})
             return found
         return found + differences(body, answer.body)
+
+    def _expected(self, exchange: dict[str, Any]) -> Any:
+        """The recorded body; None when it was not recorded and is not known from elsewhere either."""
+        body = exchange["response"].get("body")
+        if body == SEE_DISCOVERY:
+            return discovered(exchange)
+        if body == REPEATED:
+            return None if _is_played(exchange) else self._earlier.same_as(exchange)
+        return None if isinstance(body, str) and _HINT.match(body) else body
 
     async def _settled(self, exchange: dict[str, Any], problems: list[str]) -> list[str]:
         """Read again until it is equal, if anybody else may still change what is read."""
@@ -265,53 +275,25 @@ class _Replay:
         end = loop.time() + SETTLE_SECONDS
         latest = problems
         while latest and loop.time() < end:
-            if self._was_seen(exchange, problems):
-                return []
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._observer.changed.wait(), 0.2)
             answer = await self._send(exchange)
             latest = self._problems(exchange, answer)
+            if latest and self._is_timing(exchange, answer, latest):
+                return []
             if not latest:
                 self._names.learn(self._recorded_body(exchange), answer.body)
         return latest
 
-    def _was_seen(self, exchange: dict[str, Any], problems: list[str]) -> bool:
-        """Whether the observer saw the recorded versions of what the answer shows."""
-        body = exchange["response"].get("body")
-        if any(problem.startswith(("status:", "header")) for problem in problems):
+    def _is_timing(self, exchange: dict[str, Any], answer: Answer, problems: list[str]) -> bool:
+        """Whether only the moment differs at which controllers and the kubelet wrote what is shown."""
+        if not _is_played(exchange) or any(problem.startswith(("status:", "header")) for problem in problems):
             return False
-        if isinstance(body, str) and "body_status" in exchange["response"]:
-            body = {"_reduced": True, "status": exchange["response"]["body_status"]}
-            return any(not differences(body, version) for version in self._versions(exchange))
-        if not isinstance(body, dict) or not _is_played(exchange) or body.get("kind") in ("Status", "Table", "Scale"):
-            return False
-        if "items" in body:
-            return all(self._item_was_seen(exchange, item) for item in body["items"] or [])
-        return any(not differences(body, version) for version in self._versions(exchange))
-
-    def _lags(self, exchange: dict[str, Any], answer: Answer, problems: list[str]) -> bool:
-        if any(problem.startswith(("status:", "header")) for problem in problems):
-            return False
-        return only_lags(exchange["response"].get("body"), answer.body, self._versions(exchange))
-
-    def _item_was_seen(self, exchange: dict[str, Any], item: dict[str, Any]) -> bool:
-        plural = exchange["request"]["path"].rstrip("/").rsplit("/", 1)[-1]
-        shape = generated(item["metadata"]["name"]) if "name" in item["metadata"] else ""
-        return any(
-            not differences({**item, "_reduced": True}, version)
-            for (resource, _, name), versions in self._observer.history.items()
-            if resource == plural and generated(name) == shape
-            for version in versions
-        )
-
-    def _versions(self, exchange: dict[str, Any]) -> list[Any]:
-        parts = [part for part in self._names.path(exchange["request"]["path"]).split("/") if part]
-        if parts and parts[-1] in ("status", "scale", "eviction", "binding"):
-            parts.pop()
-        if len(parts) < 3 or exchange["request"]["method"] == "POST":
-            return []
-        namespace = parts[parts.index("namespaces") + 1] if "namespaces" in parts[:-2] else ""
-        return self._observer.history.get((parts[-2], namespace, parts[-1]), [])
+        body, shown = self._expected(exchange), answer.body
+        if body is None and "body_status" in exchange["response"] and isinstance(shown, dict):
+            body = {**shown, "status": exchange["response"]["body_status"]}
+        path = self._names.path(exchange["request"]["path"])
+        return self._timing.explains(path, body, shown, is_read=exchange["request"]["method"] == "GET")
 
     async def _watch(self, exchange: dict[str, Any]) -> list[str]:
         """Open the recorded watch, read as long as it was open, compare its events."""
@@ -328,23 +310,23 @@ class _Replay:
                     return [f"status: recorded {recorded['status']}, got {answer.status}"]
                 async for line in answer.content:
                     seen.append(json.loads(line))
-                    if recorded.get("closed_by") == "client" and not event_differences(recorded["events"], seen):
+                    if recorded.get("closed_by") == "client" and not stream_differences(recorded["events"], seen):
                         break
         except TimeoutError:
             pass
-        return event_differences(recorded["events"], seen, played=_is_played(exchange))
+        return stream_differences(recorded["events"], seen, played=_is_played(exchange))
 
-    async def _watched(self, start: int) -> None:
+    async def _watched(self, start: int, until: float) -> None:
         """Compare what the observers of both runs saw of each object."""
         recorded = [event for event in self._content.get("watch") or [] if event["type"] != "MARK"]
         if not recorded:
             return
         reason = scope.reason(self._result.recording, _WATCHED)
         end = asyncio.get_running_loop().time() + SETTLE_SECONDS
-        problems = watched_differences(recorded, self._observer.events[max(0, start - 1) :])
+        problems = watched_differences(recorded, self._observer.events[start:], until)
         while any(found for _, found in problems) and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(0.3)
-            problems = watched_differences(recorded, self._observer.events[max(0, start - 1) :])
+            problems = watched_differences(recorded, self._observer.events[start:], until)
         for label, found in problems:
             self._result.count(f"watch of {label}", found, reason)
 
