@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cluster.embedded.apiserver.usage import NodeUsage
     from cluster.embedded.client import ApiClient
     from cluster.embedded.config import ClusterConfig
+    from cluster.embedded.controllers.manager import ControllerSettings
     from cluster.embedded.network.addresses import Subnet
     from cluster.embedded.network.network import NetworkAddresses
     from cluster.embedded.node.agent import NodeAgent
@@ -119,6 +120,8 @@ async def _running(options: Options) -> AsyncIterator[_Running]:
     from cluster.embedded.apiserver.local import LocalClient
     from cluster.embedded.apiserver.registry import Registry
     from cluster.embedded.config import ClusterConfig
+    from cluster.embedded.controllers import manager
+    from cluster.embedded.controllers.hpa_metrics import NoPodMetrics
     from cluster.embedded.network.addresses import Subnet
     from cluster.embedded.store import Store
 
@@ -136,7 +139,8 @@ async def _running(options: Options) -> AsyncIterator[_Running]:
     _write_private(
         options.state_dir / "kubeconfig", auth.kubeconfig(f"https://{address}", files.ca_pem, token, options.name)
     )
-    components = asyncio.ensure_future(_components(client, config, options, subnet, streams, files.ca_pem))
+    controlled = manager.ControllerSettings(ca_pem=files.ca_pem, pod_metrics=api.metrics or NoPodMetrics())
+    components = asyncio.ensure_future(_components(client, config, options, subnet, streams, controlled))
     try:
         await _first_of(streams.dns, components)
         yield _Running(address, streams.dns.result(), subnet.number, components)
@@ -153,10 +157,10 @@ async def _components(
     options: Options,
     subnet: Subnet,
     streams: NodeStreams,
-    ca_pem: str,
+    controlled: ControllerSettings,
 ) -> None:
     """Everything that is a client of the API. Raises what the first part that breaks raised."""
-    from cluster.embedded.controllers.manager import ControllerSettings, run_controllers
+    from cluster.embedded.controllers.manager import run_controllers
     from cluster.embedded.network.network import Network
     from cluster.embedded.scheduler import run_scheduler
 
@@ -166,7 +170,7 @@ async def _components(
     streams.serve(agents, at.dns)
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(run_controllers(client, ControllerSettings(ca_pem=ca_pem)))
+            group.create_task(run_controllers(client, controlled))
             group.create_task(run_scheduler(client))
             group.create_task(network.run())
             for agent in agents.values():

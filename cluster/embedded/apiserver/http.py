@@ -86,6 +86,11 @@ class ApiServer:
         """Issues and checks the tokens of ServiceAccounts, for components in the process."""
         return self._access.tokens
 
+    @property
+    def metrics(self) -> MetricsApi | None:
+        """The metrics API, for components in the process; None without measurements."""
+        return self._metrics
+
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
         """Listen; returns the bound port. Raises OSError when the port is taken."""
         await self._access.start()
