@@ -12,8 +12,10 @@ from typing import Any
 
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _GENERATED = re.compile(rf"\b([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)-([{_LETTERS}]{{6,10}})-([{_LETTERS}]{{5}})\b")
-_HASHED = re.compile(rf"\b([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)-(?=[{_LETTERS}]*[0-9])([{_LETTERS}]{{8,10}})(?![a-z0-9-])")
-_SUFFIXED = re.compile(rf"^([a-z0-9][a-z0-9.-]*)-([{_LETTERS}]{{5}})$")
+_HASHED = re.compile(
+    rf"\b([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)-(?=[{_LETTERS}]*[0-9])([{_LETTERS}]{{8,10}})(?![a-z0-9]|-[a-z0-9])"
+)
+_SUFFIXED = re.compile(rf"^([A-Za-z0-9][A-Za-z0-9.-]*)-([{_LETTERS}]{{5}})$")
 _UID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _EVENT = re.compile(r"\.[0-9a-f]{14,16}\b")
 _SECONDS = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")

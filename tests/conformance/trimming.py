@@ -19,6 +19,8 @@ Json = dict[str, Any]
 
 _MANAGER = ("manager", "operation", "subresource", "apiVersion")
 _MARK = "_reduced"
+_ALWAYS = {"Pod": "qosClass", "Node": "nodeInfo"}
+"""What the status of a kind always has, unless it was cut."""
 _POD_DEFAULTS = {"dnsPolicy", "restartPolicy", "schedulerName", "securityContext"}
 """Defaults of a pod template that are left out of objects without a time of creation."""
 
@@ -97,9 +99,8 @@ def _status_is_cut(recorded: Json) -> bool:
     if not isinstance(status, dict) or not status:
         return False
     conditions = status.get("conditions") or []
-    return any("lastTransitionTime" not in c for c in conditions) or (
-        recorded.get("kind") == "Pod" and "qosClass" not in status
-    )
+    always = _ALWAYS.get(str(recorded.get("kind")))
+    return any("lastTransitionTime" not in c for c in conditions) or bool(always and always not in status)
 
 
 def _narrow(recorded: Any, actual: Any) -> Any:

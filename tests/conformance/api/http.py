@@ -130,9 +130,9 @@ class Observer:
     def recent(self, key: tuple[str, str, str], seconds: float) -> list[Any]:
         """The versions of an object that were current at some moment of the last seconds."""
         since = asyncio.get_running_loop().time() - seconds
-        versions = list(zip(self.moments.get(key, ()), self.history.get(key, ()), strict=True))
-        ends = [moment for (moment, _), _ in versions[1:]]
-        return [obj for ((_, _), obj), end in zip(versions, [*ends, float("inf")], strict=True) if end >= since]
+        began = [moment for moment, _ in self.moments.get(key, ())]
+        ends = [*began[1:], float("inf")]
+        return [obj for obj, end in zip(self.history.get(key, ()), ends, strict=False) if end >= since]
 
     def came_or_went(self, key: tuple[str, str, str], seconds: float) -> bool:
         """Whether an object was created or removed within the last seconds."""

@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 
 from tests.conformance import normalise
 from tests.conformance.api.http import Observer
+from tests.conformance.compare import differences
 
 _WORD = re.compile(r"[A-Za-z0-9_=+-]+(?:\.[A-Za-z0-9_=+-]+)*")
 _HASH = re.compile(r"(?=[a-z]*[0-9])[bcdfghjklmnpqrstvwxz2456789]{8,10}")
@@ -50,12 +51,22 @@ class Names:
         if not isinstance(recorded, list) or not isinstance(actual, list):
             return
         left = list(actual)
-        for item in recorded:
-            for other in left:
-                if _shape(item) == _shape(other):
-                    left.remove(other)
-                    self.learn(item, other)
-                    break
+        for item in sorted(recorded, key=self._is_unknown):
+            others = [other for other in left if _shape(item) == _shape(other)]
+            if others:
+                nearest = min(others, key=lambda other: self._distance(item, other))
+                left.remove(nearest)
+                self.learn(item, nearest)
+
+    def _is_unknown(self, item: Any) -> bool:
+        return _name(item) not in self.words
+
+    def _distance(self, recorded: Any, actual: Any) -> float:
+        """How unlike two objects are; an object that plays a recorded one already is the nearest to it."""
+        if self.words.get(_name(recorded)) == _name(actual):
+            return -1.0
+        taken = _name(actual) in self.words.values()
+        return len(differences({"items": [recorded]}, {"items": [actual]})) + (1000.0 if taken else 0.0)
 
     def _bind(self, recorded: str, actual: str) -> None:
         self.words[recorded] = actual
@@ -145,6 +156,11 @@ class Names:
             ),
             "",
         )
+
+
+def _name(item: Any) -> str:
+    metadata = (item.get("object") or item).get("metadata") or {} if isinstance(item, dict) else {}
+    return str(metadata.get("name"))
 
 
 def _shape(item: Any) -> Any:

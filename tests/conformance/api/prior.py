@@ -297,12 +297,22 @@ def _deployment_behind(obj: dict[str, Any], parts: list[dict[str, Any]]) -> dict
         "kind": "Deployment",
         "metadata": {"name": name, "namespace": metadata["namespace"], "labels": labels, "creationTimestamp": ""},
         "spec": {
-            "replicas": (seen.get("status") or {}).get("replicas") or _most_pods(owner["name"], parts) or 2,
+            "replicas": _replicas_before(name, seen, parts) or _most_pods(owner["name"], parts) or 2,
             "selector": {"matchLabels": labels},
             "template": {"metadata": {"labels": labels}, "spec": template["spec"]},
             **spec,
         },
     }
+
+
+def _replicas_before(name: str, seen: dict[str, Any], parts: list[dict[str, Any]]) -> int:
+    """How many replicas a Deployment had: as its spec says, or its status while a recorded request changes the spec."""
+    written = any(
+        exchange["request"]["method"] in ("PATCH", "PUT")
+        and exchange["request"]["path"].removesuffix("/scale").endswith(f"/deployments/{name}")
+        for exchange in _exchanges(parts)
+    )
+    return int((seen.get("status" if written else "spec") or {}).get("replicas") or 0)
 
 
 def _most_pods(owner: str, parts: list[dict[str, Any]]) -> int:

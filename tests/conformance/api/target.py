@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import secrets
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -117,13 +118,12 @@ async def register_node(http: Http, name: str = "gpu-node-1") -> None:
     labels = {**NODE["metadata"]["labels"], "kubernetes.io/hostname": name}
     node = {**NODE, "metadata": {"name": name, "labels": labels}}
     await http.call("POST", "/api/v1/nodes", "", node)
+    await post_status(http, name)
     await beat(http, name)
 
 
-async def beat(http: Http, name: str) -> None:
-    """Post the node's status as its kubelet does, and renew its lease."""
-    from datetime import UTC, datetime
-
+async def post_status(http: Http, name: str) -> None:
+    """Post the node's status as its kubelet does when something changed (and every five minutes)."""
     now = datetime.now(UTC)
     amounts = {"cpu": "16", "ephemeral-storage": "100Gi", "memory": "64Gi", "pods": "110", "nvidia.com/gpu": "4"}
     condition = {"lastHeartbeatTime": f"{now:%Y-%m-%dT%H:%M:%SZ}", "lastTransitionTime": f"{now:%Y-%m-%dT%H:%M:%SZ}"}
@@ -162,6 +162,11 @@ async def beat(http: Http, name: str) -> None:
         {"status": status},
         content_type="application/strategic-merge-patch+json",
     )
+
+
+async def beat(http: Http, name: str) -> None:
+    """Renew the node's lease, as its kubelet does every ten seconds."""
+    now = datetime.now(UTC)
     lease = {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",

@@ -46,19 +46,25 @@ class Seen:
 Life = Sequence[Seen]
 
 
-def stream_differences(recorded: list[Any], actual: list[Any], *, played: bool = False) -> list[str]:
+def stream_differences(recorded: list[Any], actual: list[Any], known: list[Any] | None = None) -> list[str]:
     """Differences between two streams of events that a client received.
 
     Args:
-        played: whether controllers write these objects.
+        recorded: the recorded events.
+        actual: those of this run; ``late`` marks one that came after the recorded watch was over.
+        known: where controllers write these objects, what an observer saw of them: a client may begin and end to watch
+            at another moment of their lives. None where nobody else writes.
     """
-    exact = _exact(recorded, actual)
-    if not exact or not played:
+    exact = _exact(recorded, [{key: value for key, value in event.items() if key != "late"} for event in actual])
+    if not exact or known is None:
         return exact
     ones, others = _carried(recorded), _carried(actual)
     found = _initial(ones, others)
-    pairs = [(_groups(events, lambda event: _name(event["object"])), events) for events in (ones, others)]
-    return found + [f"{who}: {problem}" for who, problems in _lives(pairs[0][0], pairs[1][0]) for problem in problems]
+    seen: dict[str, list[Any]] = defaultdict(list)
+    for version in known:
+        seen[_name(version)].append(version)
+    lives = _lives(_groups(ones, _named), _groups(others, _named), seen)
+    return found + [f"{who}: {problem}" for who, problems in lives for problem in problems]
 
 
 def watched_differences(
@@ -72,13 +78,14 @@ def watched_differences(
         until: the time here that corresponds to the end of the recorded watch.
     """
     resources = {event["resource"] for event in recorded}
+    namespaces = {_namespace(event["object"]) for event in recorded} | {""}
     found: list[tuple[str, list[str]]] = []
     for resource in sorted(resources - {"events", "node-events"}):
         ones = [event for event in recorded if event["resource"] == resource]
         others = [
             {"type": kind, "object": obj, "late": time > until}
             for time, name, kind, obj in seen
-            if name == resource and _namespace(obj) in {_namespace(event["object"]) for event in ones}
+            if name == resource and _namespace(obj) in namespaces
         ]
         lives = _lives(_groups(ones, _object_name), _groups(others, _object_name))
         found += [(f"{resource} {who}", problems) for who, problems in lives]
@@ -138,7 +145,7 @@ def _groups(events: list[Any], name: Callable[[Any], str]) -> dict[str, list[lis
     lives: dict[str, list[Seen]] = defaultdict(list)
     for event in events:
         if event.get("type") != "BOOKMARK":
-            lives[_identity(event["object"])].append(Seen(event["type"], event["object"], event.get("late", False)))
+            lives[_identity(event["object"])].append(Seen(event["type"], event["object"], bool(event.get("late"))))
     grouped: dict[str, list[list[Seen]]] = defaultdict(list)
     for life in lives.values():
         grouped[name({"object": life[0].object})].append(life)
@@ -146,7 +153,9 @@ def _groups(events: list[Any], name: Callable[[Any], str]) -> dict[str, list[lis
 
 
 def _lives(
-    recorded: dict[str, list[list[Seen]]], actual: dict[str, list[list[Seen]]]
+    recorded: dict[str, list[list[Seen]]],
+    actual: dict[str, list[list[Seen]]],
+    known: dict[str, list[Any]] | None = None,
 ) -> Iterator[tuple[str, list[str]]]:
     for who, lives in recorded.items():
         left = list(actual.get(who, ()))
@@ -155,7 +164,8 @@ def _lives(
             if not left:
                 problems += _NEVER
                 continue
-            best, found = min(((other, _life(life, other)) for other in left), key=lambda pair: len(pair[1]))
+            versions = None if known is None else known.get(who, [])
+            best, found = min(((other, _life(life, other, versions)) for other in left), key=lambda pair: len(pair[1]))
             left.remove(best)
             problems += found
         problems += [f"{_identity(life[0].object)}: not recorded" for life in left if not life[0].late]
@@ -165,32 +175,41 @@ def _lives(
             yield who, ["not recorded"]
 
 
-def _life(recorded: Life, actual: Life) -> list[str]:
+def _life(recorded: Life, actual: Life, known: list[Any] | None) -> list[str]:
+    """Differences between two lives; of a client's watch when it is known what else was seen of the object."""
     found = []
     if recorded[0].type != actual[0].type:
         found.append(f"first event: recorded {recorded[0].type}, got {actual[0].type}")
-    found += _end(recorded[-1], actual)
-    shown = {entry for seen in actual for entry in _values(seen.object)}
+    shown = {entry for obj in [*(seen.object for seen in actual), *(known or ())] for entry in _values(obj)}
+    found += _end(recorded[-1], actual, shown if known is not None else None)
     for seen in recorded[:-1]:
         if not any(other.type == seen.type and not _unlike(seen.object, other.object) for other in actual):
             missing = sorted({entry for entry in _values(seen.object) if not _is_count(entry)} - shown)
             found += [f"{seen.type}: never shown here: {path}={value}" for path, value in missing]
-    known = {entry for seen in recorded for entry in _states(seen.object)}
-    extra = {entry for seen in actual if not seen.late for entry in _states(seen.object)} - known
-    paths = {path for path, _ in known}
+    if known is not None:
+        return found
+    expected = {entry for seen in recorded for entry in _states(seen.object)}
+    extra = {entry for seen in actual if not seen.late for entry in _states(seen.object)} - expected
+    paths = {path for path, _ in expected}
     return found + [f"never recorded: {path}={value}" for path, value in sorted(extra) if path in paths]
 
 
-def _end(last: Seen, actual: Life) -> list[str]:
-    """The last recorded state has to be reached; what comes later has to come after the end of the recording."""
-    for index in range(len(actual) - 1, -1, -1):
-        if actual[index].type == last.type and not _unlike(last.object, actual[index].object):
-            after = [seen for seen in actual[index + 1 :] if not seen.late]
-            return [f"after the last recorded state: {_unlike(last.object, after[-1].object)[:3]}"] if after else []
+def _end(last: Seen, actual: Life, shown: set[tuple[str, str]] | None) -> list[str]:
+    """The last recorded state has to be reached, and no deletion may follow.
+
+    A client goes away in the midst of changes: then every value of the last state has to be among those *shown*.
+    """
     same = [seen for seen in actual if seen.type == last.type]
     if not same:
         return [f"last event: recorded {last.type}, got {actual[-1].type}"]
-    return [f"last {last.type}{problem}" for problem in _unlike(last.object, same[-1].object)]
+    if last.type != "DELETED" and any(seen.type == "DELETED" and not seen.late for seen in actual):
+        return ["deleted, which is not recorded"]
+    if any(not _unlike(last.object, seen.object) for seen in same):
+        return []
+    if shown is not None and set(_values(last.object)) <= shown:
+        return []
+    closest = min((_unlike(last.object, seen.object) for seen in same), key=len)
+    return [f"last {last.type}{problem}" for problem in closest]
 
 
 def _unlike(recorded: Any, actual: Any) -> list[str]:
@@ -290,9 +309,13 @@ def _name(obj: Any) -> str:
     return f"{kind} {generated(_identity(obj))}"
 
 
+def _named(event: Any) -> str:
+    return _name(event["object"])
+
+
 def _object_name(event: Any) -> str:
     return generated(_identity(event["object"]))
 
 
 def _namespace(obj: Any) -> str:
-    return str(_metadata(obj).get("namespace") or "system")
+    return str(_metadata(obj).get("namespace") or "")
