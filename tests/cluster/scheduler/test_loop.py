@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cluster.embedded.meta import condition_of
-from cluster.embedded.resources import EVENTS, NODES, PODS
+from cluster.embedded.resources import EVENTS, NODES, PERSISTENT_VOLUME_CLAIMS, PODS
 from cluster.embedded.scheduler import run_scheduler
 from cluster.embedded.scheduler.loop import node_states, waits
 from cluster.embedded.scheduler.resources import allocatable_of
@@ -166,6 +166,15 @@ def test_a_claim_that_does_not_exist_is_named() -> None:
         await world.create(PODS, pod("a", {}, volumes=[volume]))
         (failed,) = await _events(world, "FailedScheduling")
         assert failed["message"] == ('0/1 nodes are available: persistentvolumeclaim "nosuch" not found. not found')
+        claim = {"metadata": {"name": "nosuch", "namespace": NAMESPACE}, "spec": {"accessModes": ["ReadWriteOnce"]}}
+        claim["spec"]["resources"] = {"requests": {"storage": "1Gi"}}
+        await world.create(PERSISTENT_VOLUME_CLAIMS, claim)
+        messages = {event["message"] for event in await _events(world, "FailedScheduling")}
+        assert "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found" in messages
+        bound = {"spec": {"volumeName": "disk"}}
+        await world.client.patch(PERSISTENT_VOLUME_CLAIMS, "nosuch", bound, NAMESPACE)
+        await _events(world, "Scheduled")
+        assert (await world.client.get(PODS, "a", NAMESPACE))["spec"]["nodeName"] == "n"
 
     run(body)
 
