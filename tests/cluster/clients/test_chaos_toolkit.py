@@ -17,18 +17,25 @@ SELECTOR = "app=web"
 
 @pytest.fixture
 def secrets(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    from kubernetes import client
+
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    monkeypatch.delenv("HTTP_PROXY", raising=False)
+    monkeypatch.setattr(client.Configuration, "_default", None)
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
     return {}
 
 
 @pytest.fixture
 def web(kube: Any, namespace: str) -> Iterator[str]:
-    """Two pods behind a Service; the namespace."""
+    """Two pods with a volume (the extension cannot drain others) behind a Service; the namespace."""
     import yaml
     from kubernetes import client
 
     apps = client.AppsV1Api(kube)
-    apps.create_namespaced_deployment(namespace, yaml.safe_load(DEPLOYMENT))
+    deployment = yaml.safe_load(DEPLOYMENT)
+    deployment["spec"]["template"]["spec"]["volumes"] = [{"name": "scratch", "emptyDir": {}}]
+    apps.create_namespaced_deployment(namespace, deployment)
     client.CoreV1Api(kube).create_namespaced_service(namespace, yaml.safe_load(SERVICE))
     ready(kube, namespace, 2)
     return namespace
@@ -68,7 +75,7 @@ def test_probes_of_pods(web: str, secrets: dict[str, str]) -> None:
     conditions = [{"type": "Ready", "status": "True"}]
     assert probes.pods_in_conditions(label_selector=SELECTOR, conditions=conditions, ns=web, secrets=secrets)
     logs = probes.read_pod_logs(label_selector=SELECTOR, ns=web, secrets=secrets)
-    assert set(logs.values()) == {"serving\n"}
+    assert [text.partition(" ")[2] for text in logs.values()] == ["serving\n"] * 2
 
 
 def test_pods_are_terminated_and_replaced(web: str, kube: Any, secrets: dict[str, str]) -> None:
@@ -87,8 +94,14 @@ def test_pods_are_terminated_and_replaced(web: str, kube: Any, secrets: dict[str
 def test_commands_are_executed_in_pods(web: str, secrets: dict[str, str]) -> None:
     from chaosk8s.pod import actions
 
-    every = actions.exec_in_pods(cmd="echo here", label_selector=SELECTOR, all=True, ns=web, secrets=secrets)
+    every = actions.exec_in_pods(
+        cmd="echo here", container_name="app", label_selector=SELECTOR, all=True, ns=web, secrets=secrets
+    )
     assert [(one["exit_code"], one["stdout"], one["stderr"]) for one in every] == [(0, "here\n", "")] * 2
+    (failed, *_) = actions.exec_in_pods(
+        cmd=["sh", "-c", "exit 4"], container_name="app", label_selector=SELECTOR, ns=web, secrets=secrets
+    )
+    assert failed["exit_code"] == "4"
 
 
 def test_a_deployment_is_scaled_rolled_and_deleted(web: str, kube: Any, secrets: dict[str, str]) -> None:
