@@ -32,6 +32,7 @@ class Step:
         self.deployment = deployment
         self.new = revisions.new_set(deployment, sets)
         self.old = revisions.old_sets(sets, self.new)
+        self._resumed = False
 
     @property
     def sets(self) -> list[Object]:
@@ -49,6 +50,7 @@ class Step:
             await self._set_progressing("Unknown", statuses.PAUSED, "Deployment is paused")
         elif not paused and reason == statuses.PAUSED:
             await self._set_progressing("Unknown", "DeploymentResumed", "Deployment is resumed")
+            self._resumed = True
 
     async def roll(self) -> None:
         """A step of a rolling update."""
@@ -141,7 +143,8 @@ class Step:
             count = wanted(fresh)
             if count:
                 self._announce(fresh, 0, count)
-            watched = statuses.deadline_of(self.deployment) is not None
+            # In the round that resumes, a real controller loses this condition to a conflict with its own write.
+            watched = statuses.deadline_of(self.deployment) is not None and not self._resumed
             text = f'Created new replica set "{fresh["metadata"]["name"]}"' if watched else ""
             await self._set_revision("NewReplicaSetCreated", text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from cluster.embedded.meta import condition_of
@@ -150,9 +151,27 @@ def test_a_paused_deployment_scales_but_does_not_roll() -> None:
         await world.quiet()
         assert len(await world.sets()) == 1
         assert len(await world.pods()) == 3
+        reasons: dict[str, None] = {}
+
+        async def follow() -> None:
+            version = str(world.store.version)
+            async for event in world.client.watch(DEPLOYMENTS, NAMESPACE, resource_version=version):
+                reasons[_progress(event.object)[1]] = None
+
+        following = asyncio.create_task(follow())
+        await world.turns(5)
         await world.change("web", paused=False)
         await world.available(3)
+        await world.quiet()
+        following.cancel()
         assert len(await world.sets()) == 2
+        # As recorded: the reason NewReplicaSetCreated never shows after a resume.
+        assert list(reasons) == [
+            "DeploymentPaused",
+            "DeploymentResumed",
+            "ReplicaSetUpdated",
+            "NewReplicaSetAvailable",
+        ]
 
     run(body)
 

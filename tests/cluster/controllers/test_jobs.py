@@ -120,6 +120,17 @@ def test_a_job_that_fails_too_often_is_failed_and_counts_every_pod_once(lag: int
     run(body, lag=lag)
 
 
+def test_a_job_that_is_seen_late_does_not_get_too_many_pods() -> None:
+    async def body(world: World) -> None:
+        world.client.turns_of[JOBS] = 60
+        world.kubelet.ends = lambda pod: "Succeeded"
+        await world.create(JOBS, job(parallelism=1, completions=5))
+        done = await ended(world, "Complete")
+        assert done["status"]["succeeded"] == len(await world.pods()) == 5
+
+    run(body)
+
+
 def test_the_next_pod_waits_for_the_back_off() -> None:
     async def body(world: World) -> None:
         await world.create(JOBS, job())

@@ -171,3 +171,19 @@ def test_a_posted_status_is_a_sign_of_life_too() -> None:
         await world.until(lost)
 
     run(body, node_grace_seconds=0.2)
+
+
+def test_a_node_that_said_it_is_not_ready_is_lost_without_another_event() -> None:
+    async def body(world: World) -> None:
+        lease = {"metadata": {"name": "n1", "namespace": "kube-node-lease"}, "spec": {"renewTime": now_micro()}}
+        await world.create(NODES, node("n1", "False"))
+        await world.create(LEASES, lease)
+
+        async def lost() -> bool:
+            condition = condition_of(await world.client.get(NODES, "n1"), "Ready")
+            return condition is not None and condition["status"] == "Unknown"
+
+        await world.until(lost)
+        assert await world.messages("NodeNotReady") == []
+
+    run(body, node_grace_seconds=0.1)

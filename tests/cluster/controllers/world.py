@@ -35,10 +35,11 @@ class LaggingClient(LocalClient):
     def __init__(self, registry: Registry, turns: int) -> None:
         super().__init__(registry)
         self._turns = turns
+        self.turns_of: dict[Resource, int] = {}
 
     async def watch(self, *args: Any, **kwargs: Any) -> AsyncIterator[WatchEvent]:
         async for event in super().watch(*args, **kwargs):
-            for _ in range(self._turns):
+            for _ in range(self.turns_of.get(args[0], self._turns)):
                 await asyncio.sleep(0)
             yield event
 
