@@ -153,6 +153,8 @@ def test_nodes_are_cordoned_and_drained(web: str, kube: Any, secrets: dict[str, 
     assert actions.uncordon_node(name="node-2", secrets=secrets) == ["node-2"]
     assert [item["metadata"]["name"] for item in probes.get_nodes(secrets=secrets)["items"]] == ["node-1", "node-2"]
     assert probes.all_nodes_must_be_ready_to_schedule(secrets=secrets)
+    everywhere = core.list_pod_for_all_namespaces
+    wait_for(lambda: all(pod.metadata.namespace == web for pod in everywhere().items), "earlier tests' pods are gone")
     drained = actions.drain_nodes(
         name="node-1", pod_namespace=web, timeout=30, delete_pods_with_local_storage=True, secrets=secrets
     )

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.cluster.clients.conftest import Kubectl, wait_for
+from tests.cluster.clients.conftest import Completed, Kubectl, wait_for
 from tests.cluster.clients.manifests import POD, TWO
 
 READER = """
@@ -280,8 +280,12 @@ def test_output_that_nobody_reads_holds_the_command_up(kubectl: Kubectl, kube: A
         stderr=True,
         _preload_content=False,
     )
-    state = "cut -d' ' -f3 /proc/$(cat $TMPDIR/pid)/stat"
-    wait_for(lambda: kubectl("exec", "web", "--", "sh", "-c", state).out == "S\n", "`yes` waits to be read")
+    written = "grep wchar /proc/$(cat $TMPDIR/pid)/io"
+
+    def look() -> Completed:
+        return kubectl("exec", "web", "--", "sh", "-c", written)
+
+    wait_for(lambda: (first := look()).code == 0 and look() == first, "`yes` waits to be read")
     assert server.memory_info().rss - before < 50_000_000
     session.close()
-    wait_for(lambda: kubectl("exec", "web", "--", "sh", "-c", state).code != 0, "`yes` ends with its client")
+    wait_for(lambda: look().code != 0, "`yes` ends with its client")
