@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from cluster.embedded.apiserver import yaml_limits
 from cluster.embedded.apiserver.refusals import bad_request, unsupported_body_type, unsupported_patch_type
 from cluster.embedded.resources import Object, Resource
 
@@ -63,6 +64,7 @@ def load_yaml(raw: bytes) -> Any:
     except orjson.JSONDecodeError:
         yaml, loader = _yaml()
         try:
+            yaml_limits.check(raw, yaml, loader)
             return yaml.load(raw, loader)
         except yaml.YAMLError as error:
             raise ValueError(f"yaml: {error}") from None

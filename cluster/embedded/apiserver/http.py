@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -16,15 +17,17 @@ from cluster.embedded.apiserver.negotiation import negotiate
 from cluster.embedded.apiserver.pod_streams import PodStreams
 from cluster.embedded.apiserver.refusals import (
     NoSuchPath,
+    bad_request,
     body_too_large,
     method_not_allowed,
+    timed_out,
 )
 from cluster.embedded.apiserver.registry import Registry
 from cluster.embedded.apiserver.responses import NO_CACHE, error_response, json_response, text_response
 from cluster.embedded.apiserver.rest import Rest
 from cluster.embedded.apiserver.routes import SUBRESOURCES, Route, parse
 from cluster.embedded.apiserver.status import failure
-from cluster.embedded.apiserver.streams import OpenStreams
+from cluster.embedded.apiserver.streams import SLOW_CLIENT_SECONDS, ClientTooSlow, OpenStreams, send
 from cluster.embedded.apiserver.usage import UsageSource
 from cluster.embedded.apiserver.watch import BOOKMARK_PERIOD_SECONDS
 from cluster.embedded.client import ApiError
@@ -45,6 +48,9 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _SHUTDOWN_SECONDS = 2.0
 DEPRECATED = {"endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
 """What a client of a resource is warned of, by resource."""
+_LINGERING_SECONDS = 1.0
+REQUEST_SECONDS = 60.0
+"""A real server's --request-timeout."""
 MAX_BODY_BYTES = 3 * 1024 * 1024
 """The limit of a real API server for one request body."""
 
@@ -57,6 +63,8 @@ class ApiServer:
         tls: the server certificate; None serves plain HTTP, over which client-go sends no token.
         pod_streams: logs, commands and ports of the pods.
         usage: what the nodes measure; without it there is no metrics API.
+        request_seconds: how long a client may take to send a request and to read its answer.
+        slow_client_seconds: how long a client of a stream may not read.
         bookmark_period_seconds: how often idle watches get a bookmark.
     """
 
@@ -68,6 +76,8 @@ class ApiServer:
         tls: TlsFiles | None,
         pod_streams: PodStreams,
         usage: UsageSource | None = None,
+        request_seconds: float = REQUEST_SECONDS,
+        slow_client_seconds: float = SLOW_CLIENT_SECONDS,
         bookmark_period_seconds: float = BOOKMARK_PERIOD_SECONDS,
     ) -> None:
         self._access = Access(registry, token)
@@ -76,7 +86,8 @@ class ApiServer:
         self._pod_streams = pod_streams
         self._metrics = MetricsApi(self._adapter, usage) if usage else None
         self._resources = (*SERVED, *METRICS) if usage else SERVED
-        self._open_streams = OpenStreams()
+        self._request_seconds = request_seconds
+        self._open_streams = OpenStreams(slow_client_seconds)
         self._rest = Rest(self._adapter, self._open_streams, bookmark_period_seconds=bookmark_period_seconds)
         self._runner: web.ServerRunner | None = None
         self._address = ""
@@ -91,10 +102,27 @@ class ApiServer:
         """The metrics API, for components in the process; None without measurements."""
         return self._metrics
 
+    @property
+    def open_streams(self) -> int:
+        """How many watches, logs and commands are being answered."""
+        return len(self._open_streams)
+
+    @property
+    def open_connections(self) -> int:
+        """How many clients are connected."""
+        server = self._runner.server if self._runner else None
+        return len(server.connections) if server else 0
+
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
         """Listen; returns the bound port. Raises OSError when the port is taken."""
         await self._access.start()
-        server = web.Server(self._handle, request_factory=_request, handler_cancellation=True, access_log=None)
+        server = web.Server(
+            self._handle,
+            request_factory=partial(_request, self._request_seconds),
+            handler_cancellation=True,
+            access_log=None,
+            lingering_time=_LINGERING_SECONDS,
+        )
         self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
         await self._runner.setup()
         context = self._tls.context() if self._tls else None
@@ -112,12 +140,26 @@ class ApiServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
+            response = await self._judged(request)
+            if isinstance(response, web.Response) and isinstance(response.body, bytes):
+                return await send(request, response, response.body, self._request_seconds)
+        except ClientTooSlow:
+            log.info("hung up on a client that did not read: %s %s", request.method, request.path)
+            return web.Response()
+        return response
+
+    async def _judged(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
             self._access.admit(request)
             return await self._answer(request)
         except ApiError as error:
             return error_response(error)
         except web.HTTPRequestEntityTooLarge:
             return error_response(body_too_large(MAX_BODY_BYTES))
+        except RecursionError:
+            return error_response(bad_request("exceeded max depth"))
+        except RequestTooSlow:
+            return error_response(timed_out())
         except NoSuchPath:
             return text_response("404 page not found\n", 404)
         except (ConnectionError, asyncio.CancelledError):
@@ -184,7 +226,24 @@ class ApiServer:
         return response
 
 
+class RequestTooSlow(Exception):
+    """The body of a request did not arrive in time."""
+
+
+class _Request(web.BaseRequest):
+    seconds = REQUEST_SECONDS
+
+    async def read(self) -> bytes:
+        """The body. Raises RequestTooSlow."""
+        try:
+            async with asyncio.timeout(self.seconds):
+                return await super().read()
+        except TimeoutError:
+            raise RequestTooSlow from None
+
+
 def _request(
+    seconds: float,
     message: RawRequestMessage,
     payload: StreamReader,
     protocol: web.RequestHandler,
@@ -192,7 +251,9 @@ def _request(
     task: asyncio.Task[None],
 ) -> web.BaseRequest:
     loop = asyncio.get_running_loop()
-    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY_BYTES)
+    request = _Request(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY_BYTES)
+    request.seconds = seconds
+    return request
 
 
 def _accept(request: web.BaseRequest) -> str:

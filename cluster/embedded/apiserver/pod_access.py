@@ -103,11 +103,11 @@ async def _send(
     response.enable_chunked_encoding()
     await response.prepare(request)
     async with open_streams.limit(STREAM_TIMEOUT_SECONDS):
-        chunk = await first
+        write, chunk = open_streams.writer(request, response), await first
         while chunk is not None:
-            await response.write(chunk)
+            await write(chunk)
             chunk = await _next(chunks)
-    await response.write_eof()
+    await open_streams.finish(request, response)
     return response
 
 

@@ -53,6 +53,11 @@ def body_too_large(limit_bytes: int) -> ApiError:
     return status.failure(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit_bytes}")
 
 
+def timed_out() -> ApiError:
+    message = "Timeout: request did not complete within requested timeout - context deadline exceeded"
+    return status.failure(504, "Timeout", message, {})
+
+
 def expired(version: object) -> ApiError:
     return status.failure(410, "Expired", f"too old resource version: {version}")
 

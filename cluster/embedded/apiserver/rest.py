@@ -88,8 +88,8 @@ class Rest:
         response.enable_chunked_encoding()
         await response.prepare(request)
         async with self._open_streams.limit(options.timeout_seconds):
-            await watch.run(response.write)
-        await response.write_eof()
+            await watch.run(self._open_streams.writer(request, response))
+        await self._open_streams.finish(request, response)
         return response
 
     async def _create(self, request: web.BaseRequest, route: Route) -> web.Response:

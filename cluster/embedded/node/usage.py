@@ -52,6 +52,11 @@ class UsageMeter:
         self._last = self._sum()
         self._windows += 1
 
+    def usage_of(self, identity: str) -> ContainerUsage | None:
+        """What a run of a container used in the last window; None before its first has passed, and after its end."""
+        measured = self._measured.get(identity)
+        return measured.usage if measured else None
+
     def node(self, name: str, workers: Iterable[PodWorker]) -> NodeUsage | None:
         """The node and its pods; None before the first window has passed."""
         if self._windows < 2:
@@ -65,7 +70,7 @@ class UsageMeter:
             for name, runner in worker.runners.items()
             if runner.instance is not None and not runner.instance.has_exited
         }
-        found = {name: self._measured[key].usage for name, key in running.items() if key in self._measured}
+        found = {name: self.usage_of(identity) for name, identity in running.items()}
         complete = {name: usage for name, usage in found.items() if usage is not None}
         if not complete or len(complete) < len(running):
             return None

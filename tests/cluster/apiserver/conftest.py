@@ -135,7 +135,15 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     thread.start()
     tls = create_tls_files(tmp_path)
     registry, streams = Registry(Store()), FakeStreams()
-    server = ApiServer(registry, token=TOKEN, tls=tls, pod_streams=streams, bookmark_period_seconds=0.2)
+    server = ApiServer(
+        registry,
+        token=TOKEN,
+        tls=tls,
+        pod_streams=streams,
+        request_seconds=2,
+        slow_client_seconds=0.5,
+        bookmark_period_seconds=0.2,
+    )
 
     async def start() -> int:
         bootstrap(registry)

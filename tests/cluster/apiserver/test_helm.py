@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes import client, watch
+from kubernetes import client
 
 from tests.cluster.apiserver.conftest import Cluster
 
@@ -77,33 +76,3 @@ def test_a_release_secret_arrives_as_helm_meant_it(helm: Any, chart: Path, kube:
         "demo", "helm", "deployed", "1",
     )  # fmt: skip
     assert set(secret.data) == {"release"}
-
-
-def test_waiting_ends_when_the_deployment_becomes_available(helm: Any, chart: Path, kube: Any) -> None:
-    apps = client.AppsV1Api(kube)
-    player = threading.Thread(target=_play_the_controller, args=(apps,), daemon=True)
-    player.start()
-    assert helm.install(str(chart), "demo", wait="watcher", timeout=20)["status"] == "deployed"
-    player.join(5)
-    assert not player.is_alive()
-
-
-def _play_the_controller(apps: Any) -> None:
-    watcher = watch.Watch()
-    for event in watcher.stream(apps.list_namespaced_deployment, "system", timeout_seconds=20):
-        deployment = event["object"]
-        replicas = deployment.spec.replicas
-        conditions = [
-            {"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable", "message": ""},
-            {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable", "message": ""},
-        ]
-        status = {
-            "observedGeneration": deployment.metadata.generation,
-            "replicas": replicas,
-            "updatedReplicas": replicas,
-            "readyReplicas": replicas,
-            "availableReplicas": replicas,
-            "conditions": conditions,
-        }
-        apps.patch_namespaced_deployment_status(deployment.metadata.name, "system", {"status": status})
-        watcher.stop()

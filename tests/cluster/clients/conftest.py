@@ -123,13 +123,14 @@ def kube(kubeconfig: Path) -> Iterator[Any]:
 
 @pytest.fixture
 def namespace(kube: Any) -> Iterator[str]:
-    """A namespace that is deleted after the test."""
+    """A namespace that is deleted after the test, with its pods at once."""
     from kubernetes import client
 
     core, name = client.CoreV1Api(kube), f"t{next(_NAMES)}"
     core.create_namespace({"metadata": {"name": name}})
     yield name
     core.delete_namespace(name)
+    core.delete_collection_namespaced_pod(name, grace_period_seconds=0)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -10,10 +11,12 @@ import signal
 import termios
 import time
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
-from tests.cluster.clients.conftest import Kubectl, wait_for
+from tests.cluster.clients.conftest import Completed, Kubectl, wait_for
 from tests.cluster.clients.manifests import POD, TWO
 
 READER = """
@@ -259,3 +262,30 @@ def test_the_log_of_the_run_before(kubectl: Kubectl) -> None:
     kubectl.ok("wait", "--for=condition=Ready", "pod/web", "--timeout=20s")
     none = 'Error from server (BadRequest): previous terminated container "app" in pod "web" not found\n'
     assert kubectl("logs", "web", "-p").err == none
+
+
+@pytest.mark.usefixtures("web")
+def test_output_that_nobody_reads_holds_the_command_up(kubectl: Kubectl, kube: Any, kubeconfig: Path) -> None:
+    from kubernetes import client
+    from kubernetes.stream import stream
+
+    server = psutil.Process(json.loads((kubeconfig.parent / "cluster.json").read_text())["pid"])
+    core, before = client.CoreV1Api(kube), server.memory_info().rss
+    session = stream(
+        core.connect_get_namespaced_pod_exec,
+        "web",
+        kubectl.namespace,
+        command=["sh", "-c", "yes & echo $! > $TMPDIR/pid; wait"],
+        stdout=True,
+        stderr=True,
+        _preload_content=False,
+    )
+    written = "grep wchar /proc/$(cat $TMPDIR/pid)/io"
+
+    def look() -> Completed:
+        return kubectl("exec", "web", "--", "sh", "-c", written)
+
+    wait_for(lambda: (first := look()).code == 0 and look() == first, "`yes` waits to be read")
+    assert server.memory_info().rss - before < 50_000_000
+    session.close()
+    wait_for(lambda: look().code != 0, "`yes` ends with its client")
