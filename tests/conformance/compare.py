@@ -73,7 +73,10 @@ def _entry(key: str, columns: list[Any], recorded: Any, actual: Any) -> list[str
     if key == "rows" and isinstance(recorded, dict) and isinstance(actual, dict):
         one, other = trimming.pair(recorded.get("object"), actual.get("object"))
         _compare(
-            normalise.row({**recorded, "object": one}, columns), normalise.row({**actual, "object": other}, columns), "", found
+            normalise.row({**recorded, "object": one}, columns),
+            normalise.row({**actual, "object": other}, columns),
+            "",
+            found,
         )
     else:
         one, other = trimming.pair(recorded, actual)

@@ -12,7 +12,9 @@ from typing import Any
 
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _GENERATED = re.compile(rf"\b([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)-([{_LETTERS}]{{6,10}})-([{_LETTERS}]{{5}})\b")
-_HASHED = re.compile(rf"\b([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)-(?=[{_LETTERS}]*[0-9])([{_LETTERS}]{{8,10}})(?![a-z0-9]|-[a-z0-9])")
+_HASHED = re.compile(
+    rf"\b([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)-(?=[{_LETTERS}]*[0-9])([{_LETTERS}]{{8,10}})(?![a-z0-9]|-[a-z0-9])"
+)
 _SUFFIXED = re.compile(rf"^([A-Za-z0-9][A-Za-z0-9.-]*)-([{_LETTERS}]{{5}})$")
 _UID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _EVENT = re.compile(r"\.[0-9a-f]{14,16}\b")
@@ -41,6 +43,7 @@ _TOKENS: dict[str, tuple[re.Pattern[str], str]] = {
     "clusterIP": (re.compile(r"\d+(\.\d+){3}"), "<ip>"),
     "clusterIPs": (re.compile(r"\d+(\.\d+){3}"), "<ip>"),
     "podIP": (re.compile(r"\d+(\.\d+){3}"), "<ip>"),
+    "serverAddress": (re.compile(r"[\d.]+:\d+"), "<address>"),
     "pod-template-hash": (re.compile(r"[a-z0-9]{5,10}"), "<hash>"),
 }
 
@@ -136,7 +139,8 @@ def row(content: dict[str, Any], columns: list[Any]) -> dict[str, Any]:
     shown = {key: value(part, key) for key, part in content.items()}
     if isinstance(cells, list):
         shown["cells"] = [
-            _cell(cell, names[index] if index < len(names) else None, is_name=index == 0) for index, cell in enumerate(cells)
+            _cell(cell, names[index] if index < len(names) else None, is_name=index == 0)
+            for index, cell in enumerate(cells)
         ]
     return shown
 

@@ -113,7 +113,9 @@ def _narrow(recorded: Any, actual: Any) -> Any:
 
 
 def _managers(recorded: Json, actual: Json) -> Json:
-    entries = (recorded.get("metadata") or {}).get("managedFields") if isinstance(recorded.get("metadata"), dict) else None
+    entries = (
+        (recorded.get("metadata") or {}).get("managedFields") if isinstance(recorded.get("metadata"), dict) else None
+    )
     metadata = actual.get("metadata")
     if not entries or not isinstance(metadata, dict) or any("fieldsV1" in entry for entry in entries):
         return actual

@@ -31,7 +31,9 @@ Place = tuple[int, int]
 """Index of a part and number of an exchange in it."""
 
 
-def split(parts: list[dict[str, Any]], creations: list[prior.Create]) -> tuple[list[prior.Create], dict[Place, Changes]]:
+def split(
+    parts: list[dict[str, Any]], creations: list[prior.Create]
+) -> tuple[list[prior.Create], dict[Place, Changes]]:
     """Those of the objects that were there from the beginning, and what changed before which exchange."""
     exchanges = _ordered(parts)
     changes: dict[Place, Changes] = defaultdict(Changes)
@@ -63,9 +65,11 @@ def _ordered(parts: list[dict[str, Any]]) -> Ordered:
 def _birth(path: str, obj: dict[str, Any], exchanges: Ordered, parts: list[dict[str, Any]]) -> Place | None:
     name, absent = obj["metadata"]["name"], False
     if obj["kind"] == "Pod" and (began := _kubelet_began(obj, parts)) is not None:
-        return next((place for n, (place, e) in enumerate(exchanges) if n and e["t"] > began), None) if (
-            exchanges and began > exchanges[0][1]["t"]
-        ) else None
+        return (
+            next((place for n, (place, e) in enumerate(exchanges) if n and e["t"] > began), None)
+            if (exchanges and began > exchanges[0][1]["t"])
+            else None
+        )
     for place, exchange in exchanges:
         listed = _names(exchange, path)
         if listed is None:

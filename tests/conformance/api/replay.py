@@ -23,8 +23,8 @@ from tests.conformance import scope
 from tests.conformance.api import late, prior, target
 from tests.conformance.api.bodies import REPEATED, SEE_DISCOVERY, Earlier, discovered
 from tests.conformance.api.http import Answer, Http, Observer
-from tests.conformance.api.names import Names
-from tests.conformance.api.player import Player, delays_of
+from tests.conformance.api.names import Names, identities
+from tests.conformance.api.player import Player, behaviours_of, delays_of
 from tests.conformance.api.timing import Timing
 from tests.conformance.api.watched import stream_differences, watched_differences
 from tests.conformance.compare import differences
@@ -73,7 +73,7 @@ async def replay(flow: Flow, kubeconfig: str = "") -> list[Result]:
     with_accounts = "kube-api-access-" in json.dumps([c.get("exchanges") for c in contents])
     opened = target.existing(kubeconfig) if kubeconfig else target.embedded(service_accounts=with_accounts)
     async with opened as http, _scene(http, contents, make_nodes=not kubeconfig) as observer:
-        names = Names(observer)
+        names = Names(observer, identities(contents))
         _, changes = late.split(contents, _seeds(contents))
         return [
             await _Replay(http, observer, names, name, content, _of_part(changes, index)).run()
@@ -93,7 +93,7 @@ def _of_part(changes: dict[late.Place, late.Changes], index: int) -> dict[int, l
 async def _scene(http: Http, parts: list[dict[str, Any]], *, make_nodes: bool) -> AsyncIterator[Observer]:
     """What was there before the recording: nodes, namespaces, objects; with observer and player at work."""
     observer = Observer(http)
-    player = Player(http, delays_of(parts[0]))
+    player = Player(http, delays_of(parts[0]), behaviours_of(parts))
     at_work = [asyncio.ensure_future(observer.run()), asyncio.ensure_future(player.run(observer.pods))]
     try:
         names = prior.nodes(parts) if make_nodes else set()
@@ -318,12 +318,16 @@ class _Replay:
 
     def _is_timing(self, exchange: dict[str, Any], answer: Answer, problems: list[str]) -> bool:
         """Whether only the moment differs at which controllers and the kubelet wrote what is shown."""
-        if not _is_played(exchange) or any(problem.startswith(("status:", "header")) for problem in problems):
-            return False
         body, shown = self._expected(exchange), answer.body
+        path = self._names.path(exchange["request"]["path"])
+        if not _is_played(exchange):
+            return False
+        if (exchange["response"]["status"], answer.status) == (200, 404) and exchange["request"]["method"] == "GET":
+            return self._timing.has_gone(path, body)
+        if any(problem.startswith(("status:", "header")) for problem in problems):
+            return False
         if body is None and "body_status" in exchange["response"] and isinstance(shown, dict):
             body = {**shown, "status": exchange["response"]["body_status"]}
-        path = self._names.path(exchange["request"]["path"])
         return self._timing.explains(path, body, shown, is_read=exchange["request"]["method"] == "GET")
 
     async def _watch(self, exchange: dict[str, Any]) -> list[str]:

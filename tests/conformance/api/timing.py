@@ -56,6 +56,10 @@ class Timing:
             return True
         return _lags(recorded, answer, self._observer.history.get(key, []))
 
+    def has_gone(self, path: str, recorded: Any) -> bool:
+        """Whether an object that is not found was, within the last seconds, exactly what was recorded."""
+        return isinstance(recorded, dict) and self._was(_target(path), recorded)
+
     def _was(self, key: tuple[str, str, str], recorded: Any) -> bool:
         return any(not differences(recorded, version) for version in self._observer.recent(key, WINDOW_SECONDS))
 
@@ -107,7 +111,9 @@ def _client_part(obj: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in obj.items() if key != "status"}
     if isinstance(obj.get("spec"), dict):
         spec = {key: value for key, value in obj["spec"].items() if key not in ("nodeName", "taints")}
-        taints = [taint for taint in obj["spec"].get("taints") or [] if not taint["key"].startswith("node.kubernetes.io/")]
+        taints = [
+            taint for taint in obj["spec"].get("taints") or [] if not taint["key"].startswith("node.kubernetes.io/")
+        ]
         kept["spec"] = {**spec, "taints": taints}
     return {**kept, "metadata": metadata}
 
@@ -117,7 +123,9 @@ def _controlled(obj: Any) -> set[tuple[str, str]]:
     if not isinstance(obj, dict):
         return set()
     metadata, spec = obj.get("metadata") or {}, obj.get("spec") or {}
-    annotations = {key: value for key, value in (metadata.get("annotations") or {}).items() if key.startswith(_REVISION)}
+    annotations = {
+        key: value for key, value in (metadata.get("annotations") or {}).items() if key.startswith(_REVISION)
+    }
     taints = [taint for taint in spec.get("taints") or [] if taint["key"].startswith("node.kubernetes.io/")]
     part = {"status": obj.get("status"), "annotations": annotations, "nodeName": spec.get("nodeName"), "taints": taints}
     return set(_leaves(normalise.value(part), ""))

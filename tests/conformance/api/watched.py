@@ -99,7 +99,9 @@ def watched_differences(
 def _exact(recorded: list[Any], actual: list[Any]) -> list[str]:
     shown = [[f"{e.get('type')} {_name(e.get('object'))}" for e in events] for events in (recorded, actual)]
     if "raw" in "".join(key for event in recorded for key in event):
-        return [p for one, other in zip(recorded, actual, strict=False) for p in event_differences(one.get("raw"), other)]
+        return [
+            p for one, other in zip(recorded, actual, strict=False) for p in event_differences(one.get("raw"), other)
+        ]
     if shown[0] != shown[1]:
         return [f"events: recorded {shown[0]}, got {shown[1]}"]
     found = []
@@ -163,9 +165,7 @@ def _lives(
                 problems += _NEVER
                 continue
             versions = None if known is None else known.get(who, [])
-            best, found = min(
-                ((other, _life(life, other, versions)) for other in left), key=lambda pair: len(pair[1])
-            )
+            best, found = min(((other, _life(life, other, versions)) for other in left), key=lambda pair: len(pair[1]))
             left.remove(best)
             problems += found
         problems += [f"{_identity(life[0].object)}: not recorded" for life in left if not life[0].late]
