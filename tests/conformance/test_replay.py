@@ -105,7 +105,7 @@ def test_an_event_that_never_comes_is_different(recording: dict[str, Any], tmp_p
 
 def test_only_what_varies_is_replaced() -> None:
     pod = {
-        "metadata": {"name": "web-f54ff5bf7-gsmjp", "uid": "x", "labels": {"app": "web"}},
+        "metadata": {"name": "web-f54ff5bf7-gsmjp", "uid": STAMPED["uid"], "labels": {"app": "web"}},
         "status": {"phase": "Running"},
     }
     assert normalise.body(pod) == {

@@ -24,8 +24,8 @@ WINDOW_SECONDS = 3.0
 _REVISION = "deployment.kubernetes.io/"
 _CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "Python")
 _KINDS = (
-    "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Pod", "PodDisruptionBudget", "HorizontalPodAutoscaler", "Job",
-    "Node", "Scale", "Namespace", "Service",
+    "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Pod", "PodDisruptionBudget", "HorizontalPodAutoscaler",
+    "Job", "Node", "Scale", "Namespace", "Service",
 )  # fmt: skip
 
 
