@@ -1,8 +1,8 @@
 """Objects that came or went in the middle of a recording without a recorded request, and labels that selectors tell.
 
-An object that a whole list of its collection lacks, and that an answer shows later, was created in between; one that was
-shown and that such a list lacks later was deleted, unless a recorded request did it. A pod of its own was created when
-its kubelet first acted on it.
+An object that a whole list of its collection lacks, and that an answer shows later, was created in between; one that
+was shown and that such a list lacks later was deleted, unless a recorded request did it. A pod of its own was created
+when its kubelet first acted on it.
 """
 
 from __future__ import annotations

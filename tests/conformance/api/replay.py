@@ -25,7 +25,7 @@ from tests.conformance.api.bodies import REPEATED, SEE_DISCOVERY, Earlier, disco
 from tests.conformance.api.http import Answer, Http, Observer
 from tests.conformance.api.names import Names, identities
 from tests.conformance.api.player import Player, behaviours_of, delays_of
-from tests.conformance.api.timing import Timing
+from tests.conformance.api.timing import Timing, target_of
 from tests.conformance.api.watched import stream_differences, watched_differences
 from tests.conformance.compare import differences
 from tests.conformance.recordings import Flow
@@ -39,7 +39,8 @@ _CUT = re.compile(r"\.\.\.<\d+ chars>$")
 _HINT = re.compile(r"<(not recorded|same as .*|protobuf .*|\d+ .*)>$")
 _PLAYED = {
     "pods", "deployments", "replicasets", "events", "endpointslices", "endpoints", "nodes", "jobs", "namespaces",
-    "poddisruptionbudgets", "horizontalpodautoscalers", "serviceaccounts", "leases", "scale",
+    "statefulsets", "daemonsets", "poddisruptionbudgets", "horizontalpodautoscalers", "serviceaccounts", "leases",
+    "resourcequotas",
 }  # fmt: skip
 
 
@@ -402,7 +403,7 @@ def _label(exchange: dict[str, Any]) -> str:
 
 def _is_played(exchange: dict[str, Any]) -> bool:
     """Whether controllers, scheduler or kubelet have a hand in what the path shows."""
-    return bool(_PLAYED & set(exchange["request"]["path"].split("/")))
+    return target_of(exchange["request"]["path"])[0] in _PLAYED
 
 
 def _content_type(request: dict[str, Any], body: Any) -> str:
