@@ -31,10 +31,12 @@ class ClusterConfig:
 
     Attributes:
         restart_backoff_base_seconds: delay of the first delayed restart of a container; Kubernetes has 10 s.
+        metrics_window_seconds: over how long usage is measured for the metrics API; a kubelet has 10 s.
     """
 
     nodes: tuple[NodeConfig, ...] = (NodeConfig(),)
     restart_backoff_base_seconds: float = 10.0
+    metrics_window_seconds: float = 10.0
 
     @classmethod
     def load(cls, path: Path) -> ClusterConfig:
@@ -51,10 +53,12 @@ class ClusterConfig:
             if not isinstance(nodes, list) or not nodes:
                 raise InputError("must be a list of nodes", where=f"{path}: nodes", remedy="name at least one node")
             values["nodes"] = tuple(_node(node, f"{path}: nodes[{n}]") for n, node in enumerate(nodes))
-        base = values.get("restart_backoff_base_seconds", 10.0)
-        if not isinstance(base, int | float) or base <= 0:
-            where = f"{path}: restart_backoff_base_seconds"
-            raise InputError("must be a number of seconds above 0", where=where, remedy="Kubernetes has 10")
+        for key in ("restart_backoff_base_seconds", "metrics_window_seconds"):
+            seconds = values.get(key, 10.0)
+            if not isinstance(seconds, int | float) or seconds <= 0:
+                raise InputError(
+                    "must be a number of seconds above 0", where=f"{path}: {key}", remedy="Kubernetes has 10"
+                )
         return cls(**values)
 
 

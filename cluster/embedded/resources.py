@@ -47,7 +47,7 @@ PODS = _core(
     "Pod",
     short_names=("po",),
     categories=("all",),
-    subresources=("status", "log", "exec", "binding", "eviction", "ephemeralcontainers", "portforward"),
+    subresources=("status", "log", "exec", "attach", "binding", "eviction", "ephemeralcontainers", "portforward"),
 )
 NODES = _core("nodes", "Node", namespaced=False, short_names=("no",), subresources=("status",))
 NAMESPACES = _core(

@@ -27,8 +27,10 @@ from clients.errors import EnvironmentUnusable, GamedayError
 
 if TYPE_CHECKING:
     from cluster.embedded.apiserver.pod_streams import ExecSession, LogOptions, PodConnection
+    from cluster.embedded.apiserver.usage import NodeUsage
     from cluster.embedded.client import ApiClient
     from cluster.embedded.config import ClusterConfig
+    from cluster.embedded.controllers.manager import ControllerSettings
     from cluster.embedded.network.addresses import Subnet
     from cluster.embedded.network.network import NetworkAddresses
     from cluster.embedded.node.agent import NodeAgent
@@ -118,6 +120,8 @@ async def _running(options: Options) -> AsyncIterator[_Running]:
     from cluster.embedded.apiserver.local import LocalClient
     from cluster.embedded.apiserver.registry import Registry
     from cluster.embedded.config import ClusterConfig
+    from cluster.embedded.controllers import manager
+    from cluster.embedded.controllers.hpa_metrics import NoPodMetrics
     from cluster.embedded.network.addresses import Subnet
     from cluster.embedded.store import Store
 
@@ -128,14 +132,15 @@ async def _running(options: Options) -> AsyncIterator[_Running]:
     streams = NodeStreams(client)
     files = tls.create_tls_files(options.state_dir)
     token = auth.new_token()
-    api = ApiServer(registry, token=token, tls=files, pod_streams=streams)
+    api = ApiServer(registry, token=token, tls=files, pod_streams=streams, usage=streams)
     port = await _listen(api, options.port)
     bootstrap(registry, api_port=port)
     address = f"127.0.0.1:{port}"
     _write_private(
         options.state_dir / "kubeconfig", auth.kubeconfig(f"https://{address}", files.ca_pem, token, options.name)
     )
-    components = asyncio.ensure_future(_components(client, config, options, subnet, streams, files.ca_pem))
+    controlled = manager.ControllerSettings(ca_pem=files.ca_pem, pod_metrics=api.metrics or NoPodMetrics())
+    components = asyncio.ensure_future(_components(client, config, options, subnet, streams, controlled))
     try:
         await _first_of(streams.dns, components)
         yield _Running(address, streams.dns.result(), subnet.number, components)
@@ -152,10 +157,10 @@ async def _components(
     options: Options,
     subnet: Subnet,
     streams: NodeStreams,
-    ca_pem: str,
+    controlled: ControllerSettings,
 ) -> None:
     """Everything that is a client of the API. Raises what the first part that breaks raised."""
-    from cluster.embedded.controllers.manager import ControllerSettings, run_controllers
+    from cluster.embedded.controllers.manager import run_controllers
     from cluster.embedded.network.network import Network
     from cluster.embedded.scheduler import run_scheduler
 
@@ -165,7 +170,7 @@ async def _components(
     streams.serve(agents, at.dns)
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(run_controllers(client, ControllerSettings(ca_pem=ca_pem)))
+            group.create_task(run_controllers(client, controlled))
             group.create_task(run_scheduler(client))
             group.create_task(network.run())
             for agent in agents.values():
@@ -200,6 +205,7 @@ def _node_agents(
             restart_backoff_base_seconds=config.restart_backoff_base_seconds,
             dns=network.dns,
             relay=network.relay,
+            metrics_window_seconds=config.metrics_window_seconds,
             pod_shim=POD_SHIM,
         )
         agents[node.name] = NodeAgent(client, settings, images, pods, EventRecorder(client, "kubelet", node.name))
@@ -236,19 +242,28 @@ class NodeStreams:
         agent = await self._agent(namespace, pod)
         return await agent.exec(namespace, pod, container, command, stdin=stdin, tty=tty)
 
+    async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> ExecSession:
+        """See PodStreams."""
+        agent = await self._agent(namespace, pod)
+        return await agent.attach(namespace, pod, container, stdin=stdin)
+
     async def connect(self, namespace: str, pod: str, port: int) -> PodConnection:
         """See PodStreams."""
         agent = await self._agent(namespace, pod)
         return await agent.connect(namespace, pod, port)
 
+    def usage(self) -> list[NodeUsage]:
+        """See UsageSource."""
+        return [usage for agent in self._agents.values() if (usage := agent.usage())]
+
     async def _agent(self, namespace: str, pod: str) -> NodeAgent:
-        from cluster.embedded.apiserver.status import failure
+        from cluster.embedded.apiserver.status import not_found
         from cluster.embedded.resources import PODS
 
         found = await self._client.get(PODS, pod, namespace)
         node = found["spec"].get("nodeName", "")
         if node not in self._agents:
-            raise failure(400, "BadRequest", f"pod {pod} does not have a host assigned")
+            raise not_found(PODS, node)  # the node's name in a message about pods: so says a real server
         return self._agents[node]
 
 

@@ -31,6 +31,9 @@ VERSION: dict[str, str] = {
 }
 """The Kubernetes version whose behaviour is served, in the shape of ``/version``."""
 
+Served = tuple[Resource, ...]
+"""The resources that a server serves."""
+
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 _VERBS = {"GET": "get", "PUT": "update", "PATCH": "patch", "POST": "create"}
@@ -39,6 +42,7 @@ _SUBRESOURCE_KINDS = {
     "eviction": ("policy", "v1", "Eviction"),
     "binding": ("", "", "Binding"),
     "exec": ("", "", "PodExecOptions"),
+    "attach": ("", "", "PodAttachOptions"),
     "portforward": ("", "", "PodPortForwardOptions"),
     "token": ("authentication.k8s.io", "v1", "TokenRequest"),
 }
@@ -51,21 +55,21 @@ _PRIORITY = (
 """The order in which a real server lists its groups; others come last."""
 
 
-def legacy(parts: tuple[str, ...], address: str) -> Object | None:
+def legacy(parts: tuple[str, ...], address: str, served: Served) -> Object | None:
     """``/api``, ``/apis``, ``/apis/GROUP``, ``/api/v1`` or ``/apis/GROUP/VERSION``; None for anything else."""
     match parts:
         case ("api",):
             cidrs = [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]
             return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": cidrs}
         case ("apis",):
-            groups = [_group(name) for name in _group_names() if name]
+            groups = [_group(name, served) for name in _group_names(served) if name]
             return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
-        case ("apis", name) if name in _group_names():
-            return {"kind": "APIGroup", "apiVersion": "v1", **_group(name)}
+        case ("apis", name) if name in _group_names(served):
+            return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, served)}
         case ("api", version):
-            return _resource_list("", version)
-        case ("apis", name, version) if name in _group_names():
-            return _resource_list(name, version)
+            return _resource_list("", version, served)
+        case ("apis", name, version) if name in _group_names(served):
+            return _resource_list(name, version, served)
         case _:
             return None
 
@@ -82,14 +86,14 @@ def wants_aggregated(accept: str) -> bool:
 
 
 @cache
-def aggregated(root: str) -> tuple[bytes, str]:
+def aggregated(root: str, served: Served) -> tuple[bytes, str]:
     """(body, ETag) of the aggregated discovery under ``/api`` or ``/apis``."""
-    groups = [name for name in _group_names() if bool(name) == (root == "apis")]
+    groups = [name for name in _group_names(served) if bool(name) == (root == "apis")]
     body = {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": "apidiscovery.k8s.io/v2",
         "metadata": {},
-        "items": [_aggregated_group(name) for name in groups],
+        "items": [_aggregated_group(name, served) for name in groups],
     }
     data = orjson.dumps(body)
     return data, etag(data)
@@ -100,16 +104,16 @@ def etag(data: bytes) -> str:
     return f'"{hashlib.sha512(data).hexdigest().upper()}"'
 
 
-def paths() -> list[str]:
+def paths(served: Served) -> list[str]:
     """What ``GET /`` lists."""
-    named = [f"/apis/{name}" for name in _group_names() if name]
-    versioned = [f"/{root}" for root in group_version_roots()]
+    named = [f"/apis/{name}" for name in _group_names(served) if name]
+    versioned = [f"/{root}" for root in group_version_roots(served)]
     return sorted({"/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version", *named, *versioned})
 
 
-def group_version_roots() -> list[str]:
+def group_version_roots(served: Served = SERVED) -> list[str]:
     """``api/v1``, ``apis/apps/v1``, ..."""
-    return sorted({_root(r) for r in SERVED})
+    return sorted({_root(r) for r in served})
 
 
 def _root(resource: Resource) -> str:
@@ -127,27 +131,27 @@ def served_subresources(resource: Resource) -> list[str]:
 
 
 @cache
-def _group_names() -> tuple[str, ...]:
-    known = {r.group for r in SERVED}
+def _group_names(served: Served) -> tuple[str, ...]:
+    known = {r.group for r in served}
     return tuple(sorted(known, key=lambda name: (_PRIORITY.index(name) if name in _PRIORITY else len(_PRIORITY), name)))
 
 
-def _versions(group: str) -> list[str]:
-    return sorted({r.version for r in SERVED if r.group == group})
+def _versions(group: str, served: Served) -> list[str]:
+    return sorted({r.version for r in served if r.group == group})
 
 
-def _group(name: str) -> Object:
-    versions = [{"groupVersion": f"{name}/{v}", "version": v} for v in _versions(name)]
+def _group(name: str, served: Served) -> Object:
+    versions = [{"groupVersion": f"{name}/{v}", "version": v} for v in _versions(name, served)]
     return {"name": name, "versions": versions, "preferredVersion": versions[0]}
 
 
-def _in(group: str, version: str) -> list[Resource]:
-    found = [r for r in SERVED if (r.group, r.version) == (group, version)]
+def _in(group: str, version: str, served: Served) -> list[Resource]:
+    found = [r for r in served if (r.group, r.version) == (group, version)]
     return sorted(found, key=lambda r: r.plural)
 
 
-def _resource_list(group: str, version: str) -> Object | None:
-    resources = _in(group, version)
+def _resource_list(group: str, version: str, served: Served) -> Object | None:
+    resources = _in(group, version, served)
     if not resources:
         return None
     entries = [entry for resource in resources for entry in _entries(resource)]
@@ -198,8 +202,8 @@ def _subresource_verbs(name: str) -> list[str]:
     return sorted(_VERBS[method] for method in SUBRESOURCES[name])
 
 
-def _aggregated_group(name: str) -> Object:
-    resources = sorted((r for r in SERVED if r.group == name), key=lambda r: (r.version, r.plural))
+def _aggregated_group(name: str, served: Served) -> Object:
+    resources = sorted((r for r in served if r.group == name), key=lambda r: (r.version, r.plural))
     versions = [
         {"version": version, "resources": [_aggregated_resource(r) for r in members], "freshness": "Current"}
         for version, members in groupby(resources, key=lambda r: r.version)

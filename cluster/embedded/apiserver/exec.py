@@ -1,4 +1,4 @@
-"""pods/exec over WebSocket, in the channel protocols v4 and v5 of Kubernetes.
+"""pods/exec and pods/attach over WebSocket, in the channel protocols v4 and v5 of Kubernetes.
 
 Every message begins with a channel byte: 0 stdin, 1 stdout, 2 stderr, 3 the final Status, 4 terminal size; in v5,
 255 closes the channel named by the next byte. Clients that only speak SPDY are told that an upgrade is required.
@@ -38,7 +38,7 @@ async def handle(
     streams: PodStreams,
     open_streams: OpenStreams,
 ) -> web.StreamResponse:
-    """GET (or POST) of ``pods/exec``. Raises ApiError before the upgrade; later errors go to channel 3."""
+    """GET (or POST) of ``pods/exec`` or ``pods/attach``. Raises ApiError; after the upgrade, errors go to channel 3."""
     pod = adapter.get(PODS, route.namespace, route.name)
     container = container_of(pod, request.query.get("container", ""))
     if not (pod.get("spec") or {}).get("nodeName"):
@@ -46,19 +46,30 @@ async def handle(
     if request.headers.get("Upgrade", "").lower() != "websocket":
         raise bad_request("Upgrade request required")
     command = request.query.getall("command", [])
-    if not command:
+    if not command and route.subresource == "exec":
         raise bad_request("you must specify at least 1 command for the container")
     socket = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0, timeout=_CLOSE_SECONDS)
     await socket.prepare(request)
-    stdin, tty = is_true(request.query.get("stdin")), is_true(request.query.get("tty"))
+    wanted = _wanted_outputs(request)
+    await socket.send_bytes(bytes([min(wanted, default=ERROR)]))  # tells the client that it is connected
     try:
-        session = await streams.exec(route.namespace or "", route.name, container, command, stdin=stdin, tty=tty)
+        session = await _session(request, route, streams, container, command)
     except ApiError as error:
-        await _finish(socket, error.status)
+        await _finish(socket, internal_error(error))
         return socket
     async with open_streams.limit(STREAM_TIMEOUT_SECONDS):
-        await _converse(socket, session, wanted=_wanted_outputs(request))
+        await _converse(socket, session, wanted=wanted)
     return socket
+
+
+async def _session(
+    request: web.BaseRequest, route: Route, streams: PodStreams, container: str, command: list[str]
+) -> ExecSession:
+    namespace = route.namespace or ""
+    stdin, tty = is_true(request.query.get("stdin")), is_true(request.query.get("tty"))
+    if route.subresource == "attach":
+        return await streams.attach(namespace, route.name, container, stdin=stdin)
+    return await streams.exec(namespace, route.name, container, command, stdin=stdin, tty=tty)
 
 
 def _wanted_outputs(request: web.BaseRequest) -> set[int]:
@@ -95,7 +106,7 @@ async def _work(socket: web.WebSocketResponse, session: ExecSession, wanted: set
                 await socket.send_bytes(bytes([channel]) + data)
         status = exit_status(await session.wait())
     except ApiError as error:
-        status = error.status
+        status = internal_error(error)
     await _finish(socket, status)
 
 
@@ -109,8 +120,19 @@ async def _read(socket: web.WebSocketResponse, session: ExecSession) -> None:
         with suppress(ConnectionError):
             if channel == STDIN and rest:
                 await session.write_stdin(rest)
+            elif channel == RESIZE:
+                await _resize(session, rest)
             elif channel == CLOSE and rest[:1] == bytes([STDIN]):
                 await session.close_stdin()
+
+
+async def _resize(session: ExecSession, message: bytes) -> None:
+    """Sizes that make no sense are ignored, as a kubelet does."""
+    with suppress(ValueError, TypeError, KeyError):
+        size = orjson.loads(message)
+        columns, rows = int(size["Width"]), int(size["Height"])
+        if 0 < columns < 65536 and 0 < rows < 65536:
+            await session.resize(columns, rows)
 
 
 def _payload(message: WSMessage) -> bytes:
@@ -128,8 +150,21 @@ def exit_status(code: int) -> Object:
     """The Status of an ended command."""
     if code == 0:
         return {"metadata": {}, "status": "Success"}
-    message = f"command terminated with non-zero exit code: exit status {code}"
+    message = f"command terminated with non-zero exit code: command terminated with exit code {code}"
     causes = [{"reason": "ExitCode", "message": str(code)}]
     status = failure(500, "NonZeroExitCode", message, {"causes": causes}).status
     del status["code"]
     return status
+
+
+def internal_error(error: ApiError) -> Object:
+    """The Status of a command that could not be run."""
+    message = str(error)
+    return {
+        "metadata": {},
+        "status": "Failure",
+        "message": f"Internal error occurred: {message}",
+        "reason": "InternalError",
+        "details": {"causes": [{"message": message}]},
+        "code": 500,
+    }

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from cluster.embedded.apiserver import discovery, exec, openapi, pod_access, pod_actions, port_forward, scale
+from cluster.embedded.apiserver import discovery, exec, metrics, openapi, pod_access, pod_actions, port_forward, scale
 from cluster.embedded.apiserver.access import Access
 from cluster.embedded.apiserver.gotext import go_quote
+from cluster.embedded.apiserver.metrics import METRICS, MetricsApi
 from cluster.embedded.apiserver.negotiation import negotiate
 from cluster.embedded.apiserver.pod_streams import PodStreams
 from cluster.embedded.apiserver.refusals import (
@@ -24,9 +25,10 @@ from cluster.embedded.apiserver.rest import Rest
 from cluster.embedded.apiserver.routes import SUBRESOURCES, Route, parse
 from cluster.embedded.apiserver.status import failure
 from cluster.embedded.apiserver.streams import OpenStreams
+from cluster.embedded.apiserver.usage import UsageSource
 from cluster.embedded.apiserver.watch import BOOKMARK_PERIOD_SECONDS
 from cluster.embedded.client import ApiError
-from cluster.embedded.resources import REVIEWS
+from cluster.embedded.resources import REVIEWS, SERVED
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
@@ -53,7 +55,8 @@ class ApiServer:
     Args:
         token: the bearer token of the cluster, which may do everything. Others may what the roles let them.
         tls: the server certificate; None serves plain HTTP, over which client-go sends no token.
-        pod_streams: logs and exec of the containers.
+        pod_streams: logs, commands and ports of the pods.
+        usage: what the nodes measure; without it there is no metrics API.
         bookmark_period_seconds: how often idle watches get a bookmark.
     """
 
@@ -64,12 +67,15 @@ class ApiServer:
         token: str,
         tls: TlsFiles | None,
         pod_streams: PodStreams,
+        usage: UsageSource | None = None,
         bookmark_period_seconds: float = BOOKMARK_PERIOD_SECONDS,
     ) -> None:
         self._access = Access(registry, token)
         self._adapter = self._access.adapter
         self._tls = tls
         self._pod_streams = pod_streams
+        self._metrics = MetricsApi(self._adapter, usage) if usage else None
+        self._resources = (*SERVED, *METRICS) if usage else SERVED
         self._open_streams = OpenStreams()
         self._rest = Rest(self._adapter, self._open_streams, bookmark_period_seconds=bookmark_period_seconds)
         self._runner: web.ServerRunner | None = None
@@ -79,6 +85,11 @@ class ApiServer:
     def tokens(self) -> ServiceAccountTokens:
         """Issues and checks the tokens of ServiceAccounts, for components in the process."""
         return self._access.tokens
+
+    @property
+    def metrics(self) -> MetricsApi | None:
+        """The metrics API, for components in the process; None without measurements."""
+        return self._metrics
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
         """Listen; returns the bound port. Raises OSError when the port is taken."""
@@ -118,6 +129,8 @@ class ApiServer:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         parts = tuple(part for part in request.path.split("/") if part)
         document = self._document(request, parts)
+        if document is None and self._metrics and parts[:3] == ("apis", metrics.GROUP, metrics.VERSION):
+            return self._metrics.handle(request)
         if document is None:
             return await self._resource(request, parse(request.path))
         if request.method != "GET":
@@ -128,7 +141,7 @@ class ApiServer:
         """What is not a resource; None when the path may name one."""
         match parts:
             case (root,) if root in ("api", "apis") and discovery.wants_aggregated(_accept(request)):
-                return _cached(request, *discovery.aggregated(root), discovery.AGGREGATED)
+                return _cached(request, *discovery.aggregated(root, self._resources), discovery.AGGREGATED)
             case (root,) if root in ("api", "apis"):
                 negotiate(_accept(request))
             case (health, *_) if health in _HEALTH:
@@ -136,12 +149,12 @@ class ApiServer:
             case ("version",):
                 return json_response(discovery.VERSION)
             case ():
-                return json_response({"paths": discovery.paths()})
+                return json_response({"paths": discovery.paths(self._resources)})
             case ("openapi", "v3"):
                 return _cached(request, *openapi.index(), "application/json")
             case ("openapi", "v3", *root):
                 return _openapi_document(request, "/".join(root))
-        document = discovery.legacy(parts, self._address)
+        document = discovery.legacy(parts, self._address, self._resources)
         return json_response(document) if document else None
 
     async def _resource(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
@@ -161,7 +174,7 @@ class ApiServer:
                 return await pod_actions.evict(request, route, self._adapter)
             case "log":
                 return await pod_access.logs(request, route, self._adapter, self._pod_streams, self._open_streams)
-            case "exec":
+            case "exec" | "attach":
                 return await exec.handle(request, route, self._adapter, self._pod_streams, self._open_streams)
             case "portforward":
                 return await port_forward.handle(request, route, self._adapter, self._pod_streams, self._open_streams)

@@ -35,11 +35,15 @@ class LogOptions:
 
 
 class ExecSession(Protocol):
-    """A command that runs in a container."""
+    """A command that runs in a container, or an attachment to the container itself."""
 
     async def write_stdin(self, data: bytes) -> None: ...
 
     async def close_stdin(self) -> None: ...
+
+    async def resize(self, columns: int, rows: int) -> None:
+        """Tell the terminal its size, if there is one."""
+        ...
 
     def output(self) -> AsyncIterator[tuple[int, bytes]]:
         """Chunks of (1 stdout | 2 stderr, data) until both are closed."""
@@ -60,6 +64,10 @@ class PodStreams(Protocol):
     async def exec(
         self, namespace: str, pod: str, container: str, command: list[str], *, stdin: bool, tty: bool
     ) -> ExecSession: ...
+
+    async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> ExecSession:
+        """Follow and feed the main process of a container; killing the session leaves the container alone."""
+        ...
 
     async def connect(self, namespace: str, pod: str, port: int) -> PodConnection:
         """Connect to a port of a running pod. Raises PortUnreachable when nothing listens."""

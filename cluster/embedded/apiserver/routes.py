@@ -20,6 +20,7 @@ SUBRESOURCES: dict[str, Verbs] = {
     "eviction": ("POST",),
     "log": ("GET",),
     "exec": ("GET", "POST"),
+    "attach": ("GET", "POST"),
     "portforward": ("GET", "POST"),
     "token": ("POST",),
 }

@@ -121,11 +121,10 @@ class Step:
             changes["spec"] = {"minReadySeconds": minimum}
         if changes:
             self.new = await self._patch_set(self.new, changes)
-        await self._set_revision()
-        deadline = statuses.deadline_of(self.deployment)
+        deadline, text = statuses.deadline_of(self.deployment), ""
         if deadline is not None and condition_of(self.deployment, "Progressing") is None:
             text = f'Found new replica set "{self.new["metadata"]["name"]}"'
-            await self._set_progressing("True", "FoundNewReplicaSet", text)
+        await self._set_revision("FoundNewReplicaSet", text)
 
     async def _create_new(self) -> None:
         fresh = self._fresh_set()
@@ -142,10 +141,9 @@ class Step:
             count = wanted(fresh)
             if count:
                 self._announce(fresh, 0, count)
-            await self._set_revision()
-            if statuses.deadline_of(self.deployment) is not None:
-                text = f'Created new replica set "{fresh["metadata"]["name"]}"'
-                await self._set_progressing("True", "NewReplicaSetCreated", text)
+            watched = statuses.deadline_of(self.deployment) is not None
+            text = f'Created new replica set "{fresh["metadata"]["name"]}"' if watched else ""
+            await self._set_revision("NewReplicaSetCreated", text)
 
     def _fresh_set(self) -> Object:
         collisions = int((self.deployment.get("status") or {}).get("collisionCount") or 0)
@@ -232,18 +230,26 @@ class Step:
         self.old = [written if item["metadata"]["uid"] == written["metadata"]["uid"] else item for item in self.old]
         return written
 
-    async def _set_revision(self) -> None:
+    async def _set_revision(self, reason: str = "", message: str = "") -> None:
+        """Give the Deployment the revision of its new set and, with a message, a reason of progress: in one write."""
         assert self.new is not None
+        metadata, status = self.deployment["metadata"], self.deployment.get("status") or {}
         revision = annotations_of(self.new).get(revisions.REVISION)
         if revision and annotations_of(self.deployment).get(revisions.REVISION) != revision:
-            namespace, name = key_of(self.deployment)
-            patch = {"metadata": {"annotations": {revisions.REVISION: revision}}}
+            metadata = {**metadata, "annotations": {**annotations_of(self.deployment), revisions.REVISION: revision}}
+        if message:
+            status = {**status, "conditions": self._with_progress("True", reason, message)}
+        changed = {**self.deployment, "metadata": metadata, "status": status}
+        if message or metadata is not self.deployment["metadata"]:
             # Through the status, as a write of the desired state would count as a new generation.
-            self.deployment = await self._client.patch(DEPLOYMENTS, name, patch, namespace, subresource="status")
+            self.deployment = await self._client.update(DEPLOYMENTS, changed, subresource="status")
+
+    def _with_progress(self, status: str, reason: str, message: str) -> list[Object]:
+        new = statuses.condition("Progressing", status, reason, message)
+        return statuses.with_condition(statuses.conditions_of(self.deployment), new)
 
     async def _set_progressing(self, status: str, reason: str, message: str) -> None:
-        new = statuses.condition("Progressing", status, reason, message)
-        conditions = statuses.with_condition(statuses.conditions_of(self.deployment), new)
+        conditions = self._with_progress(status, reason, message)
         await self._write_status({**(self.deployment.get("status") or {}), "conditions": conditions})
 
     async def write_counts(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.embedded.controllers.pods import is_finished, is_ready
-from cluster.embedded.meta import condition_of, controller_reference, is_deleted, labels_of
+from cluster.embedded.meta import controller_reference, is_deleted, labels_of
 from cluster.embedded.resources import Object
 
 SERVICE_NAME = "kubernetes.io/service-name"
@@ -132,7 +132,7 @@ def _port(port: tuple[str, int, str, str]) -> Object:
     return {**fields, "appProtocol": application} if application else fields
 
 
-def new_slice(service: Object, content: Object, changed_at: str) -> Object:
+def new_slice(service: Object, content: Object, triggered: str | None) -> Object:
     """An EndpointSlice to create; it is deleted with its Service."""
     metadata = service["metadata"]
     return {
@@ -142,7 +142,7 @@ def new_slice(service: Object, content: Object, changed_at: str) -> Object:
             "generateName": f"{metadata['name']}-",
             "namespace": metadata["namespace"],
             "labels": content["labels"],
-            "annotations": {CHANGED_AT: changed_at},
+            "annotations": annotated({}, triggered),
             "ownerReferences": [controller_reference(service)],
         },
         "addressType": "IPv4",
@@ -151,13 +151,13 @@ def new_slice(service: Object, content: Object, changed_at: str) -> Object:
     }
 
 
-def changed_at(service: Object, pods: Iterable[Object]) -> str:
-    """When what the endpoints show last changed: a pod's readiness, else the Service's creation."""
-    times = [(condition_of(pod, "Ready") or {}).get("lastTransitionTime") for pod in pods]
-    return max((str(time) for time in times if time), default=str(service["metadata"]["creationTimestamp"]))
+def annotated(annotations: dict[str, str], triggered: str | None) -> dict[str, str]:
+    """The annotations with the time of the change that a write answers to; without it when there is none."""
+    others = {key: value for key, value in annotations.items() if key != CHANGED_AT}
+    return {**others, CHANGED_AT: triggered} if triggered else others
 
 
-def legacy_endpoints(service: Object, pods: Iterable[Object], changed: str) -> Object:
+def legacy_endpoints(service: Object, pods: Iterable[Object], triggered: str | None) -> Object:
     """The Endpoints object of the same name: ready and not ready addresses, terminating pods left out."""
     metadata = service["metadata"]
     headless = {HEADLESS: ""} if service["spec"].get("clusterIP") == "None" else {}
@@ -172,7 +172,7 @@ def legacy_endpoints(service: Object, pods: Iterable[Object], changed: str) -> O
                 **headless,
                 "endpoints.kubernetes.io/managed-by": "endpoint-controller",
             },
-            "annotations": {CHANGED_AT: changed},
+            "annotations": annotated({}, triggered),
         },
     }
     if subsets := _subsets(service, pods):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from cluster.embedded.client import ApiClient, ApiError
 from cluster.embedded.controllers.endpoint_plan import (
-    CHANGED_AT,
     MANAGED_BY,
     MANAGER,
     SERVICE_NAME,
-    changed_at,
+    annotated,
     legacy_endpoints,
     new_slice,
     plan_slices,
     selects,
     slice_content,
 )
+from cluster.embedded.controllers.endpoint_times import TriggerTimes
 from cluster.embedded.controllers.expectations import Expectations
 from cluster.embedded.informer import Informers, Key, WorkQueue
 from cluster.embedded.meta import annotations_of, is_deleted, key_of, labels_of
@@ -29,6 +29,7 @@ class EndpointsController:
         self._services, self._pods = informers.of(SERVICES), informers.of(PODS)
         self._slices, self._endpoints = informers.of(ENDPOINT_SLICES), informers.of(ENDPOINTS)
         self._expectations = Expectations()
+        self._times = TriggerTimes()
         self._queue = WorkQueue(self.reconcile, name="endpointslice-controller")
         self._services.add_handler(self._service_changed)
         self._pods.add_handler(self._pod_changed)
@@ -62,6 +63,7 @@ class EndpointsController:
         service = self._services.get(*key)
         if service is None:
             self._expectations.forget(key)
+            self._times.forget(key)
             await self._remove(key)
             return
         if not self._expectations.satisfied(key):
@@ -70,8 +72,9 @@ class EndpointsController:
         if external or not service["spec"].get("selector") or is_deleted(service):
             return
         pods = [pod for pod in self._pods.in_namespace(key[0]) if selects(service, pod)]
-        await self._write_slices(key, service, pods)
-        await self._write_endpoints(key, service, pods)
+        triggered = self._times.triggered_at(service, pods)
+        await self._write_slices(key, service, pods, triggered)
+        await self._write_endpoints(key, service, pods, triggered)
 
     def _slices_of(self, key: Key) -> list[Object]:
         return [
@@ -80,21 +83,20 @@ class EndpointsController:
             if labels_of(obj).get(SERVICE_NAME) == key[1] and labels_of(obj).get(MANAGED_BY) == MANAGER
         ]
 
-    async def _write_slices(self, key: Key, service: Object, pods: list[Object]) -> None:
+    async def _write_slices(self, key: Key, service: Object, pods: list[Object], triggered: str | None) -> None:
         existing = self._slices_of(key)
         known = [
             (endpoint.get("targetRef") or {}).get("uid", "")
             for obj in existing
             for endpoint in obj.get("endpoints") or []
         ]
-        time = changed_at(service, pods)
         plan = plan_slices(service, pods, known)
         for position, wanted in enumerate(plan):
             content = slice_content(service, wanted)
             if position < len(existing):
-                await self._update_slice(existing[position], content, time)
+                await self._update_slice(existing[position], content, triggered)
             else:
-                await self._create_slice(key, new_slice(service, content, time))
+                await self._create_slice(key, new_slice(service, content, triggered))
         for obj in existing[len(plan) :]:
             await self._delete_slice(obj)
 
@@ -106,7 +108,7 @@ class EndpointsController:
             self._expectations.created(key)
             raise
 
-    async def _update_slice(self, obj: Object, content: Object, time: str) -> None:
+    async def _update_slice(self, obj: Object, content: Object, triggered: str | None) -> None:
         same = (
             (obj.get("endpoints") or None) == content["endpoints"]
             and (obj.get("ports") or None) == content["ports"]
@@ -117,7 +119,7 @@ class EndpointsController:
         metadata = {
             **obj["metadata"],
             "labels": content["labels"],
-            "annotations": {**annotations_of(obj), CHANGED_AT: time},
+            "annotations": annotated(annotations_of(obj), triggered),
         }
         fields = {"endpoints": content["endpoints"], "ports": content["ports"]}
         await self._client.update(ENDPOINT_SLICES, {**obj, **fields, "metadata": metadata})
@@ -130,8 +132,8 @@ class EndpointsController:
             if error.code != 404:
                 raise
 
-    async def _write_endpoints(self, key: Key, service: Object, pods: list[Object]) -> None:
-        wanted = legacy_endpoints(service, pods, changed_at(service, pods))
+    async def _write_endpoints(self, key: Key, service: Object, pods: list[Object], triggered: str | None) -> None:
+        wanted = legacy_endpoints(service, pods, triggered)
         current = self._endpoints.get(*key)
         if current is None:
             try:

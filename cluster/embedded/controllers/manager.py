@@ -31,11 +31,13 @@ class ControllerSettings:
         node_grace_seconds: how long a node's Lease may go without renewal before the node is lost.
         hpa_sync_seconds: how often an autoscaler looks at its metrics.
         pod_metrics: the metrics API, for a cluster that has one.
+        node_monitor_seconds: how often taints that drive pods away are brought in line with what nodes say.
         job_batch_seconds: how long a Job collects changes of its pods before it looks at them.
     """
 
     ca_pem: str = ""
     node_grace_seconds: float = 50.0
+    node_monitor_seconds: float = 5.0
     job_batch_seconds: float = 1.0
     hpa_sync_seconds: float = 15.0
     pod_metrics: PodMetrics = field(default_factory=NoPodMetrics)
@@ -76,6 +78,6 @@ def _controllers(client: ApiClient, informers: Informers, settings: ControllerSe
         EndpointsController(client, informers),
         DisruptionController(client, informers),
         ResourceQuotaController(client, informers),
-        NodeController(client, informers, settings.node_grace_seconds),
+        NodeController(client, informers, settings.node_grace_seconds, settings.node_monitor_seconds),
         TaintEvictionController(client, informers),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from cluster.embedded.meta import condition_of, now, seconds_since, tolerates
+from cluster.embedded.meta import condition_of, now, tolerates
 from cluster.embedded.resources import Object
 
 NOT_READY = "node.kubernetes.io/not-ready"
@@ -37,35 +37,42 @@ def evicts(nodes: Iterable[Object]) -> bool:
     return any(ready) and not (bad > 2 and bad / len(ready) >= 0.55)
 
 
-def tainted(node: Object, *, evict: bool) -> list[dict[str, Any]]:
-    """The taints a node should have; those of others are kept, those that stay keep their time.
+def schedule_taints(node: Object) -> list[dict[str, Any]]:
+    """The taints of a node once its NoSchedule ones say what its conditions say; the others stay as they are."""
+    return _replaced(node, "NoSchedule", _no_schedule(node))
+
+
+def evict_taints(node: Object, *, evict: bool) -> list[dict[str, Any]]:
+    """The taints of a node once its NoExecute ones say whether it is healthy; the others stay as they are.
 
     Args:
         node: as posted.
-        evict: whether an unhealthy node also gets the NoExecute taint.
+        evict: whether an unhealthy node may lose its pods.
     """
-    spec = node.get("spec") or {}
-    present: list[dict[str, Any]] = spec.get("taints") or []
-    wanted = _wanted(node, evict=evict)
-    kept = [t for t in present if t["key"] not in _OWN or (t["key"], t["effect"]) in wanted]
-    known = {(t["key"], t["effect"]) for t in kept}
-    added = [{"key": key, "effect": effect, "timeAdded": now()} for key, effect in wanted if (key, effect) not in known]
-    return kept + added
+    unhealthy = _unhealthy(node) if evict else None
+    return _replaced(node, "NoExecute", [unhealthy] if unhealthy else [])
 
 
-def _wanted(node: Object, *, evict: bool) -> list[tuple[str, str]]:
-    wanted = []
-    unhealthy = {"False": NOT_READY, "Unknown": UNREACHABLE}.get(readiness(node) or "")
-    if unhealthy:
-        wanted.append((unhealthy, "NoSchedule"))
-        if evict:
-            wanted.append((unhealthy, "NoExecute"))
+def _replaced(node: Object, effect: str, keys: list[str]) -> list[dict[str, Any]]:
+    """The taints with the own ones of an effect replaced; those that stay keep their time."""
+    present: list[dict[str, Any]] = (node.get("spec") or {}).get("taints") or []
+    kept = [t for t in present if t["key"] not in _OWN or t["effect"] != effect or t["key"] in keys]
+    known = {t["key"] for t in kept if t["effect"] == effect}
+    return kept + [{"key": key, "effect": effect, "timeAdded": now()} for key in keys if key not in known]
+
+
+def _unhealthy(node: Object) -> str | None:
+    return {"False": NOT_READY, "Unknown": UNREACHABLE}.get(readiness(node) or "")
+
+
+def _no_schedule(node: Object) -> list[str]:
+    wanted = [unhealthy] if (unhealthy := _unhealthy(node)) else []
     if (node.get("spec") or {}).get("unschedulable"):
-        wanted.append((UNSCHEDULABLE, "NoSchedule"))
+        wanted.append(UNSCHEDULABLE)
     for kind, key in _PRESSURES.items():
         condition = condition_of(node, kind)
         if condition is not None and condition["status"] == "True":
-            wanted.append((key, "NoSchedule"))
+            wanted.append(key)
     return wanted
 
 
@@ -92,8 +99,8 @@ def not_ready(pod: Object) -> list[dict[str, Any]] | None:
     return [lost if item["type"] == "Ready" else item for item in pod["status"]["conditions"]]
 
 
-def seconds_to_eviction(pod: Object, node: Object) -> float | None:
-    """When the NoExecute taints of its node drive the pod away: 0 is now, None is never."""
+def seconds_tolerated(pod: Object, node: Object) -> float | None:
+    """How long a pod may stay on a node once the node has its NoExecute taints: 0 is not at all, None is for ever."""
     taints = [t for t in (node.get("spec") or {}).get("taints") or [] if t.get("effect") == "NoExecute"]
     waits: list[float] = []
     for taint in taints:
@@ -102,8 +109,7 @@ def seconds_to_eviction(pod: Object, node: Object) -> float | None:
             return 0.0
         bounded = [max(0, int(limit)) for limit in limits if limit is not None]
         if bounded:
-            passed = seconds_since(taint["timeAdded"]) if taint.get("timeAdded") else 0.0
-            waits.append(max(0.0, min(bounded) - passed))
+            waits.append(float(min(bounded)))
     return min(waits, default=None)
 
 

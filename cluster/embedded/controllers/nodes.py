@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from typing import Any
 
 from cluster.embedded.client import ApiClient, ApiError
 from cluster.embedded.controllers.node_health import (
+    evict_taints,
     evicts,
     not_ready,
     readiness,
-    seconds_to_eviction,
+    schedule_taints,
+    seconds_tolerated,
     silent,
-    tainted,
 )
 from cluster.embedded.controllers.pods import is_finished
 from cluster.embedded.events import EventRecorder
 from cluster.embedded.informer import Informers, Key, WorkQueue
-from cluster.embedded.meta import annotations_of, is_deleted, key_of, now
+from cluster.embedded.meta import annotations_of, condition_of, is_deleted, key_of, now
 from cluster.embedded.resources import LEASES, NODES, PODS, Object
 
 _LEASE_NAMESPACE = "kube-node-lease"
@@ -27,17 +30,24 @@ TTL = "node.alpha.kubernetes.io/ttl"
 class NodeController:
     """Watches Nodes and their Leases; writes taints, and Unknown when heartbeats stop.
 
-    A node without a Lease in ``kube-node-lease`` is judged by its posted conditions alone.
+    A node without a Lease in ``kube-node-lease`` is judged by its posted conditions alone. Taints that keep pods from
+    coming follow the conditions at once; those that drive pods away follow when all nodes are looked at.
 
     Args:
         client: the API.
         informers: shared ones.
-        grace_seconds: how long a Lease may go without renewal.
+        grace_seconds: how long a node may go without a heartbeat: a renewed Lease or a posted status.
+        monitor_seconds: how often all nodes are looked at.
     """
 
-    def __init__(self, client: ApiClient, informers: Informers, grace_seconds: float) -> None:
+    def __init__(
+        self, client: ApiClient, informers: Informers, grace_seconds: float, monitor_seconds: float = 5.0
+    ) -> None:
         self._client = client
-        self._grace_seconds = grace_seconds
+        self._grace_seconds, self._monitor_seconds = grace_seconds, monitor_seconds
+        self._looked_at: set[str] = set()
+        self._unmarked: set[str] = set()
+        self._posted: dict[str, str] = {}
         self._nodes, self._pods = informers.of(NODES), informers.of(PODS)
         self._renewed: dict[str, tuple[str, float]] = {}
         self._recorder = EventRecorder(client, "node-controller")
@@ -47,14 +57,31 @@ class NodeController:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        await self._queue.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._queue.run())
+            group.create_task(self._monitor())
+
+    async def _monitor(self) -> None:
+        while True:
+            await asyncio.sleep(self._monitor_seconds)
+            for key in self._nodes.objects:
+                self._looked_at.add(key[1])
+                self._queue.add(key)
 
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
-        if old is not None and new is not None and readiness(old) == readiness(new):
-            self._queue.add(key_of(new))
+        if new is None:
             return
-        for key in self._nodes.objects:  # whether there is eviction depends on all nodes together
-            self._queue.add(key)
+        name, stamp = new["metadata"]["name"], (condition_of(new, "Ready") or {}).get("lastHeartbeatTime")
+        if stamp and self._posted.get(name) != stamp:
+            self._posted[name] = stamp
+            self._heard_of(name, self._renewed.get(name, ("", 0.0))[0])
+        self._queue.add(key_of(new))
+
+    def _heard_of(self, name: str, renewed: str) -> None:
+        """A node gave a sign of life. The time of the observation counts, not a stamp: clocks may differ."""
+        if renewed:
+            self._renewed[name] = (renewed, time.monotonic())
+            self._queue.add_after(("", name), self._grace_seconds)
 
     def _lease_changed(self, old: Object | None, new: Object | None) -> None:
         lease = new or old
@@ -66,15 +93,13 @@ class NodeController:
         stamp = str((new.get("spec") or {}).get("renewTime"))
         known = self._renewed.get(name)
         if known is None or known[0] != stamp:
-            # The time of the observation counts, not the stamp: clocks may differ.
-            self._renewed[name] = (stamp, time.monotonic())
-            self._queue.add_after(("", name), self._grace_seconds)
+            self._heard_of(name, stamp)
 
     async def reconcile(self, key: Key) -> None:
         """Bring one node's conditions, pods and taints in line."""
         node = self._nodes.get(*key)
         if node is None:
-            self._renewed.pop(key[1], None)
+            self._forget(key[1])
             return
         if TTL not in annotations_of(node):
             node = await self._client.patch(NODES, key[1], {"metadata": {"annotations": {TTL: "0"}}})
@@ -84,18 +109,35 @@ class NodeController:
                 self._queue.add_after(key, left)
             elif readiness(node) not in (None, "Unknown"):
                 node = await self._lose(node)
-        if readiness(node) == "Unknown":
+        if key[1] in self._unmarked:
             await self._mark_pods(key[1])
-        taints = tainted(node, evict=evicts(self._nodes.objects.values()))
-        if taints != ((node.get("spec") or {}).get("taints") or []):
-            version = node["metadata"]["resourceVersion"]
-            patch = {"metadata": {"resourceVersion": version}, "spec": {"taints": taints or None}}
-            await self._client.patch(NODES, key[1], patch)
+            self._unmarked.discard(key[1])
+        if key[1] in self._looked_at:
+            node = await self._taint(node, evict_taints(node, evict=evicts(self._nodes.objects.values())))
+            self._looked_at.discard(key[1])
+        await self._taint(node, schedule_taints(node))
+
+    def _forget(self, name: str) -> None:
+        for known in (self._renewed, self._posted):
+            known.pop(name, None)
+        self._looked_at.discard(name)
+        self._unmarked.discard(name)
+
+    async def _taint(self, node: Object, taints: list[dict[str, Any]]) -> Object:
+        if taints == ((node.get("spec") or {}).get("taints") or []):
+            return node
+        version = node["metadata"]["resourceVersion"]
+        patch = {"metadata": {"resourceVersion": version}, "spec": {"taints": taints or None}}
+        return await self._client.patch(NODES, node["metadata"]["name"], patch)
 
     async def _lose(self, node: Object) -> Object:
         name = node["metadata"]["name"]
         patch = {"status": {"conditions": silent(node)}}
         lost = await self._client.patch(NODES, name, patch, subresource="status")
+        self._looked_at.add(name)
+        if readiness(node) != "True":
+            return lost  # it said itself that it is not ready: nothing new for its pods
+        self._unmarked.add(name)
         reference = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": node["metadata"]["uid"]}
         text = f"Node {name} status is now: NodeNotReady"
         self._recorder.event(reference, "Normal", "NodeNotReady", text)
@@ -122,7 +164,7 @@ class TaintEvictionController:
     def __init__(self, client: ApiClient, informers: Informers) -> None:
         self._client = client
         self._nodes, self._pods = informers.of(NODES), informers.of(PODS)
-        self._waiting: set[Key] = set()
+        self._waiting: dict[Key, float] = {}
         self._recorder = EventRecorder(client, "taint-eviction-controller")
         self._queue = WorkQueue(self.reconcile, name="taint-eviction-controller")
         self._nodes.add_handler(self._node_changed)
@@ -142,7 +184,7 @@ class TaintEvictionController:
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
         if new is None:
             if old is not None:
-                self._waiting.discard(key_of(old))
+                self._waiting.pop(key_of(old), None)
         elif old is None or old["spec"] != new["spec"]:
             self._queue.add(key_of(new))
 
@@ -150,17 +192,18 @@ class TaintEvictionController:
         """Evict one pod when its time has come."""
         pod = self._pods.get(*key)
         if pod is None or is_deleted(pod) or is_finished(pod):
-            self._waiting.discard(key)
+            self._waiting.pop(key, None)
             return
         node = self._nodes.get("", pod["spec"].get("nodeName") or "")
-        wait = seconds_to_eviction(pod, node) if node is not None else None
-        if wait is None:
-            if key in self._waiting:
-                self._waiting.discard(key)
+        tolerated = seconds_tolerated(pod, node) if node is not None else None
+        if tolerated is None:
+            if self._waiting.pop(key, None) is not None:
                 self._tell(pod, "Cancelling deletion of Pod")
-        elif wait > 0:
-            self._waiting.add(key)
-            self._queue.add_after(key, wait)
+            return
+        # Counted from when the taint was seen: its own time is known to the second only.
+        left = self._waiting.setdefault(key, time.monotonic()) + tolerated - time.monotonic()
+        if left > 0:
+            self._queue.add_after(key, left)
         else:
             await self._evict(key, pod)
 
@@ -183,7 +226,7 @@ class TaintEvictionController:
         except ApiError as error:
             if error.code != 404:
                 raise
-        self._waiting.discard(key)
+        self._waiting.pop(key, None)
 
     def _tell(self, pod: Object, what: str) -> None:
         namespace, name = key_of(pod)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
 
 from cluster.embedded.apiserver import status as api_status
 from cluster.embedded.apiserver.pod_streams import ExecSession, LogOptions, PodConnection
+from cluster.embedded.apiserver.usage import NodeUsage
 from cluster.embedded.client import ApiClient, ApiError
 from cluster.embedded.informer import Informer
 from cluster.embedded.node import podspec, port_forward, streams
@@ -17,11 +18,13 @@ from cluster.embedded.node.container import ContainerRunner
 from cluster.embedded.node.context import Gpus, NodeContext, make_interpreter_folder
 from cluster.embedded.node.cpu import CpuMonitor
 from cluster.embedded.node.images import ImageMap
+from cluster.embedded.node.instance import Instance
 from cluster.embedded.node.memory import MemoryMonitor
 from cluster.embedded.node.pod import PodWorker
 from cluster.embedded.node.processes import Launcher
 from cluster.embedded.node.registration import NodeRegistration
 from cluster.embedded.node.settings import NodeSettings, PodNetwork, Recorder
+from cluster.embedded.node.usage import UsageMeter
 from cluster.embedded.resources import CONFIG_MAPS, NODES, PODS, SECRETS, Object
 
 log = logging.getLogger(__name__)
@@ -54,6 +57,7 @@ class NodeAgent:
         self._launcher = Launcher()
         self._monitor = MemoryMonitor(settings.memory_poll_seconds)
         self._cpu = CpuMonitor()
+        self._usage = UsageMeter(settings.metrics_window_seconds)
         self._workers: dict[str, PodWorker] = {}
         self._chores: set[asyncio.Task[None]] = set()
         self._stale: set[str] = set()
@@ -83,6 +87,7 @@ class NodeAgent:
                 group.create_task(self._registration.heartbeat())
                 group.create_task(self._monitor.run())
                 group.create_task(self._cpu.run())
+                group.create_task(self._usage.run(self._instances))
         finally:
             for worker in self._workers.values():
                 worker.abandon()
@@ -101,9 +106,23 @@ class NodeAgent:
         runner = self._runner(namespace, pod, container)
         return await streams.start_command(runner, command, stdin=stdin, tty=tty)
 
+    async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> ExecSession:
+        """Follow and feed a running container. Raises ApiError."""
+        return streams.attach(self._runner(namespace, pod, container), stdin=stdin)
+
     async def connect(self, namespace: str, pod: str, port: int) -> PodConnection:
         """Connect to a port of a running pod. Raises ApiError and PortUnreachable."""
         return await port_forward.connect(self._worker(namespace, pod), port)
+
+    def usage(self) -> NodeUsage | None:
+        """What the node and its pods used in the last window; None before the first has passed."""
+        return self._usage.node(self._settings.name, self._workers.values())
+
+    def _instances(self) -> Iterator[Instance]:
+        for worker in self._workers.values():
+            for runner in worker.runners.values():
+                if runner.instance is not None:
+                    yield runner.instance
 
     async def _logs(self, namespace: str, pod: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         stored = streams.find_log(self._runner(namespace, pod, container), pod, previous=options.previous)

@@ -178,7 +178,9 @@ class ContainerRunner:
         argv = [rewrite(word, spec, root) for word in command_line(spec, image, env)]
         cwd = root.joinpath(*(part for part in str(spec.get("workingDir") or "").split("/") if part not in ("", "..")))
         cwd.mkdir(parents=True, exist_ok=True)
-        return Plan(argv, env, root, cwd, podspec.memory_limit_bytes(spec), podspec.cpu_limit(spec))
+        memory, cpu = podspec.memory_limit_bytes(spec), podspec.cpu_limit(spec)
+        stdin, once, tty = (bool(spec.get(key)) for key in ("stdin", "stdinOnce", "tty"))
+        return Plan(argv, env, root, cwd, memory, cpu, stdin, once, tty)
 
     def _cluster_variables(self, root: Path) -> dict[str, str]:
         context, pod = self._context, self._context.pod

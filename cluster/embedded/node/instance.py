@@ -9,11 +9,11 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
+from cluster.embedded.node.console import AttachSession, Console
 from cluster.embedded.node.cpu import CpuMonitor, Quota, can_exceed
-from cluster.embedded.node.logs import ContainerLog, LineWriter
+from cluster.embedded.node.logs import ContainerLog
 from cluster.embedded.node.memory import Charge, MemoryMonitor
 from cluster.embedded.node.probes import ProgramMissing
 from cluster.embedded.node.processes import Launcher, Running
@@ -32,6 +32,7 @@ class Plan:
         root: the container's root folder; ``cwd`` is inside it.
         memory_limit: bytes, or None.
         cpu_limit: cores, or None.
+        stdin, stdin_once, tty: as the container's spec says.
     """
 
     argv: Sequence[str]
@@ -40,6 +41,9 @@ class Plan:
     cwd: Path
     memory_limit: int | None
     cpu_limit: float | None = None
+    stdin: bool = False
+    stdin_once: bool = False
+    tty: bool = False
 
 
 class StartError(Exception):
@@ -67,7 +71,7 @@ class Instance:
         self._cpu = cpu
         self.quota: Quota | None = None
         self._charge: Charge | None = None
-        self._writers: list[LineWriter] = []
+        self._console = Console(log, stdin=plan.stdin, stdin_once=plan.stdin_once, tty=plan.tty)
         self._commands: set[Running] = set()
         self._running: Running | None = None
 
@@ -79,16 +83,28 @@ class Instance:
     def has_exited(self) -> bool:
         return self._running is None or self._running.exited.done()
 
+    @property
+    def roots(self) -> set[int]:
+        """The processes whose trees belong to the container: its own, and commands run in it."""
+        main = {self._running.pid} if self._running is not None else set()
+        return main | {command.pid for command in self._commands}
+
     async def start(self) -> None:
         """Start the process. Raises StartError."""
-        program = find_program(self.plan.argv, self.plan.env)
+        plan, identity = self.plan, self.identity
         try:
+            program = find_program(plan.argv, plan.env)
+            streams = self._console.streams()
             self._running = self._launcher.spawn(
-                self.plan.argv, env=self.plan.env, cwd=self.plan.cwd, identity=self.identity, program=program
+                plan.argv, env=plan.env, cwd=plan.cwd, identity=identity, program=program, **streams
             )
+        except StartError:
+            self._console.abandon()
+            raise
         except OSError as error:
-            raise StartError(_cannot_execute(self.plan.argv[0], error.strerror or str(error))) from None
-        await self._read_output(self._running.popen)
+            self._console.abandon()
+            raise StartError(_cannot_execute(plan.argv[0], error.strerror or str(error))) from None
+        await self._console.connect(self._running.popen)
         if self.plan.memory_limit is not None:
             self._charge = Charge(self.plan.memory_limit, self._over_limit, {self._running.pid})
             self._monitor.add(self._charge)
@@ -109,8 +125,8 @@ class Instance:
             command.kill_tree()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOG_DRAIN_SECONDS):
-                for writer in self._writers:
-                    await writer.ended
+                await self._console.drained()
+        self._console.close()
         self.log.close()
         return code
 
@@ -132,6 +148,10 @@ class Instance:
         """SIGKILL the whole tree, if it still runs."""
         if self._running is not None and not self._running.exited.done():
             self._running.kill_tree()
+
+    def attach(self, *, stdin: bool) -> AttachSession:
+        """Follow what the process prints from now on, and feed it. It must run."""
+        return AttachSession(self._console, stdin=stdin)
 
     def spawn_command(self, argv: Sequence[str], **streams: int | bool) -> Running:
         """Start a command beside the container, in its environment. Raises ProgramMissing."""
@@ -189,12 +209,6 @@ class Instance:
 
     def _over_limit(self) -> None:
         self.oom_killed = True
-
-    async def _read_output(self, popen: subprocess.Popen[bytes]) -> None:
-        loop = asyncio.get_running_loop()
-        for stream, pipe in (("stdout", popen.stdout), ("stderr", popen.stderr)):
-            _, writer = await loop.connect_read_pipe(partial(LineWriter, self.log, stream), pipe)
-            self._writers.append(writer)
 
 
 def find_program(argv: Sequence[str], env: Mapping[str, str]) -> str:

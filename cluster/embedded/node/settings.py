@@ -27,6 +27,7 @@ class NodeSettings:
         backoff_reset_seconds: a container that ran this long starts again without delay (Kubernetes: 600 s).
         sync_period_seconds: how often a pod is looked at without a cause (kubelet's pod worker: 1 s).
         memory_poll_seconds: how often the memory of containers with a limit is measured.
+        metrics_window_seconds: over how long the CPU usage of containers is measured (kubelet: 10 s).
         dns: ``ADDRESS:PORT`` of the cluster's DNS server, given to containers as ``CLUSTER_DNS``.
         relay: ``ADDRESS:PORT`` of the way from pod to pod, given to containers as ``CLUSTER_RELAY``.
         service_host, service_port: where containers reach the API (``KUBERNETES_SERVICE_HOST`` and ``_PORT``).
@@ -45,6 +46,7 @@ class NodeSettings:
     backoff_reset_seconds: float = 600.0
     sync_period_seconds: float = 1.0
     memory_poll_seconds: float = 0.05
+    metrics_window_seconds: float = 10.0
     dns: str = ""
     relay: str = ""
     cluster_domain: str = "cluster.local"

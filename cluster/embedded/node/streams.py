@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import re
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
+from pathlib import Path
+from typing import IO
 
 from cluster.embedded.apiserver import status
 from cluster.embedded.apiserver.pod_streams import STDERR, STDOUT
 from cluster.embedded.client import ApiError
 from cluster.embedded.node import podspec
+from cluster.embedded.node.console import AttachSession
 from cluster.embedded.node.container import ContainerRunner
 from cluster.embedded.node.logs import ContainerLog
+from cluster.embedded.node.output import Feed, Output
 from cluster.embedded.node.probes import ProgramMissing
 from cluster.embedded.node.processes import Running
 from cluster.embedded.resources import Object
@@ -53,12 +58,19 @@ def find_log(runner: ContainerRunner, pod_name: str, *, previous: bool) -> Conta
     return runner.logs[-1]
 
 
+def attach(runner: ContainerRunner, *, stdin: bool) -> AttachSession:
+    """Follow a running container. Raises ApiError."""
+    if runner.instance is None or runner.instance.has_exited:
+        raise _not_running(runner)
+    return runner.instance.attach(stdin=stdin)
+
+
 async def start_command(runner: ContainerRunner, command: list[str], *, stdin: bool, tty: bool) -> CommandSession:
     """Start a command in a running container. Raises ApiError."""
     instance = runner.instance
     if instance is None or instance.has_exited:
-        raise _internal(f'unable to upgrade connection: container not found ("{runner.name}")')
-    argv = runner.mapped(command)
+        raise _not_running(runner)
+    argv = _told_names(runner.mapped(command), instance.plan.root)
     try:
         if tty:
             master, slave = pty.openpty()
@@ -82,48 +94,48 @@ async def start_command(runner: ContainerRunner, command: list[str], *, stdin: b
 
 
 class CommandSession:
-    """A command that runs beside a container; an ``ExecSession``."""
+    """A command that runs beside a container; an ``ExecSession``. What nobody reads holds the command up."""
 
     def __init__(self, running: Running) -> None:
         self._running = running
-        self._output: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue()
+        self._output = Output()
         self._open_streams = 0
-        self._stdin: asyncio.WriteTransport | None = None
-        self._transports: list[asyncio.BaseTransport] = []
+        self._feed: Feed | None = None
 
     async def attach_pipes(self) -> None:
         """Follow stdout and stderr of the command, and feed its stdin."""
-        loop, popen = asyncio.get_running_loop(), self._running.popen
+        popen = self._running.popen
         self._open_streams = 2
         for number, pipe in ((STDOUT, popen.stdout), (STDERR, popen.stderr)):
-            transport, _ = await loop.connect_read_pipe(partial(_Stream, self, number), pipe)
-            self._transports.append(transport)
+            assert pipe is not None
+            await self._follow(number, pipe)
         if popen.stdin is not None:
-            self._stdin, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, popen.stdin)
+            self._feed = Feed(popen.stdin)
 
     async def attach_terminal(self, master: int) -> None:
         """Follow and feed the command's terminal."""
-        loop = asyncio.get_running_loop()
         self._open_streams = 1
-        reading = os.fdopen(os.dup(master), "rb", buffering=0)
-        transport, _ = await loop.connect_read_pipe(partial(_Stream, self, STDOUT), reading)
-        self._transports.append(transport)
-        self._stdin, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(master, "wb", buffering=0))
+        await self._follow(STDOUT, os.fdopen(os.dup(master), "rb", buffering=0))
+        self._feed = Feed(os.fdopen(master, "wb", buffering=0))
 
     async def write_stdin(self, data: bytes) -> None:
         """Feed the command; dropped when it takes no input any more."""
-        if self._stdin is not None and not self._stdin.is_closing():
-            self._stdin.write(data)
+        if self._feed is not None:
+            await self._feed.write(data)
 
     async def close_stdin(self) -> None:
         """Tell the command that no more input comes."""
-        if self._stdin is not None:
-            self._stdin.close()
+        if self._feed is not None:
+            self._feed.close()
 
-    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
+    async def resize(self, columns: int, rows: int) -> None:
+        """Tell the command's terminal its size."""
+        if self._feed is not None:
+            self._feed.resize(columns, rows)
+
+    def output(self) -> AsyncIterator[tuple[int, bytes]]:
         """Chunks of (1 stdout | 2 stderr, data) until both are closed."""
-        while (chunk := await self._output.get()) is not None:
-            yield chunk
+        return self._output.read()
 
     async def wait(self) -> int:
         """The exit code, once the command has ended."""
@@ -136,16 +148,20 @@ class CommandSession:
         self._running.kill_tree()
         await asyncio.shield(self._running.exited)
         await self.close_stdin()
-        for transport in self._transports:
-            transport.close()
+        for source in self._output.sources:
+            source.close()
 
     def received(self, number: int, data: bytes) -> None:
-        self._output.put_nowait((number, data))
+        self._output.put(number, data)
 
     def stream_closed(self) -> None:
         self._open_streams -= 1
         if self._open_streams == 0:
-            self._output.put_nowait(None)
+            self._output.end()
+
+    async def _follow(self, number: int, pipe: IO[bytes]) -> None:
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(partial(_Stream, self, number), pipe)
+        self._output.sources.append(transport)
 
 
 class _Stream(asyncio.Protocol):
@@ -158,6 +174,23 @@ class _Stream(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._session.stream_closed()
+
+
+def _told_names(argv: list[str], root: Path) -> list[str]:
+    """A ``tar`` as in ``kubectl cp``, told to name files as the container does: without the container's root folder.
+
+    A mounted folder is a symbolic link here; ``/.`` makes ``tar`` see the folder.
+    """
+    if Path(argv[0]).name != "tar" or "--" in argv:
+        return argv
+    argv = [f"{word}/." if word.startswith(f"{root}/") and Path(word).is_symlink() else word for word in argv]
+    below = re.sub(r"([][.*^$\\,])", r"\\\1", str(root).lstrip("/"))
+    return [*argv, rf"--transform=s,^/\?{below}/,,S"]
+
+
+def _not_running(runner: ContainerRunner) -> ApiError:
+    text = f'unable to upgrade connection: container not found ("{runner.name}")'
+    return status.failure(404, "NotFound", text)
 
 
 def _bad_request(message: str) -> ApiError:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.embedded.meta import labels_of, matches_selector, tolerates
+from cluster.embedded.meta import is_deleted, labels_of, matches_selector, tolerates
 from cluster.embedded.pod_resources import Amounts, added
 from cluster.embedded.resources import Object
 from cluster.embedded.scheduler.resources import allocatable_of, requests_of
@@ -160,13 +160,22 @@ def _too_little(pod: Object, state: NodeState) -> list[Reason]:
 _FILTERS: tuple[Filter, ...] = (_cordoned, _tainted, _elsewhere, _ports_taken, _too_little)
 
 
-def missing_claim(pod: Object, claims: Iterable[str]) -> str | None:
-    """The message for a volume claim that does not exist, or None."""
-    known = set(claims)
-    for volume in pod["spec"].get("volumes") or []:
-        name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
-        if name and name not in known:
+def claim_problem(pod: Object, claims: Mapping[str, Object]) -> str | None:
+    """Why the volume claims of a pod keep it from every node, or None.
+
+    Args:
+        pod: the pod.
+        claims: the PersistentVolumeClaims of its namespace, by name.
+    """
+    volumes = pod["spec"].get("volumes") or []
+    names = [name for volume in volumes if (name := (volume.get("persistentVolumeClaim") or {}).get("claimName"))]
+    for name in names:
+        if name not in claims:
             return f'persistentvolumeclaim "{name}" not found'
+        if is_deleted(claims[name]):
+            return f'persistentvolumeclaim "{name}" is being deleted'
+    if any(not claims[name]["spec"].get("volumeName") for name in names):
+        return "pod has unbound immediate PersistentVolumeClaims"
     return None
 
 

@@ -11,8 +11,8 @@ from cluster.embedded.client import ApiClient, ApiError
 from cluster.embedded.events import SeriesRecorder
 from cluster.embedded.informer import Informers, Key
 from cluster.embedded.meta import condition_of, is_deleted, key_of, labels_of, now
-from cluster.embedded.resources import NODES, PODS, Object
-from cluster.embedded.scheduler.filters import NodeState, failure_message, missing_claim, refusals
+from cluster.embedded.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PODS, Object
+from cluster.embedded.scheduler.filters import NodeState, claim_problem, failure_message, refusals
 from cluster.embedded.scheduler.scores import best
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,7 @@ class Scheduler:
         self._client = client
         self._informers = Informers(client)
         self._pods, self._nodes = self._informers.of(PODS), self._informers.of(NODES)
+        self._claims = self._informers.of(PERSISTENT_VOLUME_CLAIMS)
         self._recorder = SeriesRecorder(client, NAME, socket.gethostname())
         self._active: dict[Key, None] = {}
         self._parked: dict[Key, None] = {}
@@ -68,6 +69,7 @@ class Scheduler:
         self._wake = asyncio.Event()
         self._pods.add_handler(self._pod_changed)
         self._nodes.add_handler(self._node_changed)
+        self._claims.add_handler(self._claim_changed)
 
     async def run(self) -> None:
         """Schedule until cancelled."""
@@ -99,6 +101,10 @@ class Scheduler:
 
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
         if new is not None and (old is None or _offers(old) != _offers(new)):
+            self._activate_parked()
+
+    def _claim_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is not None:
             self._activate_parked()
 
     def _activate(self, key: Key) -> None:
@@ -139,9 +145,10 @@ class Scheduler:
 
     async def _schedule(self, key: Key, pod: Object) -> None:
         states = node_states(self._nodes.objects.values(), self._pods.objects.values(), self._assumed)
-        claim = missing_claim(pod, ())  # PersistentVolumeClaims are not served, so none exists
-        if claim is not None and states:
-            await self._park(key, pod, f"0/{len(states)} nodes are available: {claim}. not found")
+        claims = {claim["metadata"]["name"]: claim for claim in self._claims.in_namespace(key[0])}
+        problem = claim_problem(pod, claims)
+        if problem is not None and states:
+            await self._park(key, pod, f"0/{len(states)} nodes are available: {problem}. not found")
             return
         refused = [refusals(pod, state) for state in states]
         fitting = [state for state, reasons in zip(states, refused, strict=True) if not reasons]

@@ -32,12 +32,16 @@ class EchoSession:
         self._command = command
         self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.killed = False
+        self.sizes: list[tuple[int, int]] = []
 
     async def write_stdin(self, data: bytes) -> None:
         await self._stdin.put(data)
 
     async def close_stdin(self) -> None:
         await self._stdin.put(None)
+
+    async def resize(self, columns: int, rows: int) -> None:
+        self.sizes.append((columns, rows))
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
         if self._command[0] == "cat":
@@ -80,6 +84,9 @@ class FakeStreams:
             raise failure(400, "BadRequest", "no such program")
         self.sessions.append(EchoSession(command))
         return self.sessions[-1]
+
+    async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> ExecSession:
+        return await self.exec(namespace, pod, container, ["cat"], stdin=True, tty=False)
 
     async def connect(self, namespace: str, pod: str, port: int) -> PodConnection:
         raise PortUnreachable(f"nothing listens on {port}")

@@ -115,7 +115,7 @@ def test_a_server_that_stops_ends_commands_and_watches(kube: Any, cluster: Clust
 def test_a_command_that_cannot_start_fails_on_the_error_channel(kube: Any) -> None:
     session = run(kube, "no-such-program", _preload_content=False)
     session.run_forever(timeout=5)
-    assert json.loads(session.read_channel(3))["message"] == "no such program"
+    assert json.loads(session.read_channel(3))["message"] == "Internal error occurred: no such program"
 
 
 def test_exec_in_a_missing_pod_is_404(kube: Any) -> None:
@@ -128,3 +128,14 @@ def test_exec_in_a_missing_pod_is_404(kube: Any) -> None:
 def test_exec_needs_an_upgrade(http: Http) -> None:
     response = http("POST", "/api/v1/namespaces/system/pods/web/exec?command=ls")
     assert (response.status_code, response.json()["message"]) == (400, "Upgrade request required")
+
+
+def test_the_first_message_says_that_the_channel_is_open_and_sizes_arrive(kube: Any, cluster: Cluster) -> None:
+    session = run(kube, "cat", stdin=True, tty=True, _preload_content=False)
+    assert session.sock.recv() == b"\x01"
+    for size in ('{"Width":120,"Height":40}', '{"Width":-1,"Height":1}', "{", "[]", '{"Width":"x","Height":null}'):
+        session.write_channel(4, size)
+    session.write_stdin("x\n")
+    assert session.readline_stdout(timeout=5) == "x"
+    assert cluster.streams.sessions[-1].sizes == [(120, 40)]
+    session.close()

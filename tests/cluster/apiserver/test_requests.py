@@ -284,3 +284,13 @@ def test_paths_name_collections_objects_and_subresources() -> None:
     for path in ("/api/v1/namespaces/s/nodes", "/api/v1/namespaces/s/pods/p/nosub", "/api/v1"):
         with pytest.raises(ApiError):
             parse(path)
+
+
+@pytest.mark.parametrize(
+    "group", ["metrics.k8s.io/v1beta1/nodes", "custom.metrics.k8s.io/v1beta2", "example.com/v1/things"]
+)
+def test_a_group_that_is_not_installed_is_told_in_plain_text(http: Http, group: str) -> None:
+    response = http("GET", f"/apis/{group}")
+    assert (response.status_code, response.text) == (404, "404 page not found\n")
+    assert response.headers["Content-Type"].startswith("text/plain")
+    assert "metrics" not in http("GET", "/apis").text

@@ -41,6 +41,9 @@ class OneLine:
     ) -> ExecSession:
         raise failure(400, "BadRequest", "nothing can be executed here")
 
+    async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> ExecSession:
+        raise failure(400, "BadRequest", "nothing can be attached to here")
+
     async def connect(self, namespace: str, pod: str, port: int) -> PodConnection:
         raise PortUnreachable("nothing listens here")
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-NODES = "nodes: [{name: node-1, cpu: 8}, {name: node-2, cpu: 8}]\nrestart_backoff_base_seconds: 0.5\n"
+NODES = (
+    "nodes: [{name: node-1, cpu: 8}, {name: node-2, cpu: 8}]\n"
+    "restart_backoff_base_seconds: 0.5\nmetrics_window_seconds: 1\n"
+)
 
 _WEB = """\
 #!/usr/bin/env python3

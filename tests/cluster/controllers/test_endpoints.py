@@ -115,3 +115,33 @@ def test_named_ports_are_looked_up_in_each_pod_and_slices_hold_a_hundred() -> No
     plan = plan_slices(named, pods, ["149"])
     assert [(len(item.endpoints), item.ports[0][1]) for item in plan] == [(100, 8000), (50, 8000), (1, 9000)]
     assert plan[0].endpoints[0]["addresses"] == ["10.0.0.149"]
+
+
+def test_the_time_of_a_change_is_told_only_when_it_is_new() -> None:
+    async def body(world: World) -> None:
+        trigger = "endpoints.kubernetes.io/last-change-trigger-time"
+        await world.create(SERVICES, service())
+        await world.quiet()
+        (empty,) = await world.slices()
+        assert (
+            empty["metadata"]["annotations"][trigger]
+            == ((await world.client.get(SERVICES, "web", NAMESPACE))["metadata"]["creationTimestamp"])
+        )
+        await world.create(DEPLOYMENTS, deployment(replicas=1))
+        await world.available(1)
+        await world.quiet()
+        (ready,) = await world.slices()
+        (pod,) = await world.pods()
+        since = next(c["lastTransitionTime"] for c in pod["status"]["conditions"] if c["type"] == "Ready")
+        assert ready["metadata"]["annotations"][trigger] == since
+        world.kubelet.stops = lambda pod: False
+        await world.change("web", replicas=0)
+        await world.quiet()
+        (ending,) = await world.slices()
+        assert ending["endpoints"][0]["conditions"] == {"ready": False, "serving": True, "terminating": True}
+        assert trigger not in (ending["metadata"].get("annotations") or {})
+        legacy = await world.client.get(ENDPOINTS, "web", NAMESPACE)
+        assert trigger not in (legacy["metadata"].get("annotations") or {})
+        assert legacy["metadata"]["labels"] == {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}
+
+    run(body)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cluster.embedded.controllers.node_health import evicts, seconds_to_eviction, tainted
+from cluster.embedded.controllers.node_health import evict_taints, evicts, schedule_taints, seconds_tolerated
 from cluster.embedded.meta import condition_of, is_deleted, now_micro
 from cluster.embedded.resources import LEASES, NODES, PODS
 from tests.cluster.controllers.world import NAMESPACE, World, is_ready, run
@@ -35,22 +35,25 @@ def _keys(taints: list[Any]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("obj", "evict", "expected"),
+    ("obj", "schedule", "evict"),
     [
-        (node("n"), True, []),
-        (node("n", None), True, []),
-        (node("n", "False"), True, [("not-ready", "NoSchedule"), ("not-ready", "NoExecute")]),
-        (node("n", "Unknown"), False, [("unreachable", "NoSchedule")]),
-        (node("n", unschedulable=True), True, [("unschedulable", "NoSchedule")]),
+        (node("n"), [], []),
+        (node("n", None), [], []),
+        (node("n", "False"), [("not-ready", "NoSchedule")], [("not-ready", "NoExecute")]),
+        (node("n", "Unknown"), [("unreachable", "NoSchedule")], [("unreachable", "NoExecute")]),
+        (node("n", unschedulable=True), [("unschedulable", "NoSchedule")], []),
     ],
 )
-def test_taints_follow_the_conditions(obj: Any, evict: bool, expected: list[tuple[str, str]]) -> None:
-    assert _keys(tainted(obj, evict=evict)) == expected
+def test_taints_follow_the_conditions(obj: Any, schedule: list[Any], evict: list[Any]) -> None:
+    assert _keys(schedule_taints(obj)) == schedule
+    assert _keys(evict_taints(obj, evict=True)) == evict
+    assert evict_taints(obj, evict=False) == []
 
 
 def test_taints_of_others_stay_and_old_own_ones_go() -> None:
     obj = node("n", taints=[{"key": "gpu", "effect": "NoSchedule"}, {"key": UNREACHABLE, "effect": "NoExecute"}])
-    assert [taint["key"] for taint in tainted(obj, evict=True)] == ["gpu"]
+    assert [taint["key"] for taint in evict_taints(obj, evict=True)] == ["gpu"]
+    assert schedule_taints(obj) == obj["spec"]["taints"]
 
 
 def test_nobody_is_evicted_when_all_nodes_are_lost() -> None:
@@ -61,10 +64,9 @@ def test_nobody_is_evicted_when_all_nodes_are_lost() -> None:
 
 def test_the_shortest_toleration_counts() -> None:
     obj = node("n", taints=[{"key": UNREACHABLE, "effect": "NoExecute", "timeAdded": now_micro()}])
-    assert seconds_to_eviction(pod("p"), obj) == 0
-    assert seconds_to_eviction(pod("p", tolerating(None)), obj) is None
-    wait = seconds_to_eviction(pod("p", tolerating(300), tolerating(60)), obj)
-    assert wait == pytest.approx(60, abs=1)
+    assert seconds_tolerated(pod("p"), obj) == 0
+    assert seconds_tolerated(pod("p", tolerating(None)), obj) is None
+    assert seconds_tolerated(pod("p", tolerating(300), tolerating(60)), obj) == 60
 
 
 def test_a_node_whose_lease_is_not_renewed_is_lost_and_comes_back() -> None:
@@ -90,7 +92,7 @@ def test_a_node_whose_lease_is_not_renewed_is_lost_and_comes_back() -> None:
         assert condition is not None
         assert (condition["status"], condition["reason"]) == ("Unknown", "NodeStatusUnknown")
         assert condition["message"] == "Kubelet stopped posting node status."
-        assert _keys(found["spec"]["taints"]) == [("unreachable", "NoSchedule"), ("unreachable", "NoExecute")]
+        assert _keys(found["spec"]["taints"]) == [("unreachable", "NoExecute"), ("unreachable", "NoSchedule")]
         stays = await world.client.get(PODS, "stays", NAMESPACE)
         assert not is_ready(stays)
         assert not is_deleted(stays)
@@ -119,3 +121,53 @@ def test_a_cordoned_node_carries_the_taint() -> None:
         assert "taints" not in (await world.client.get(NODES, "n1"))["spec"]
 
     run(body)
+
+
+def test_a_node_that_says_it_is_not_ready_is_closed_at_once_and_emptied_later_as_recorded() -> None:
+    async def body(world: World) -> None:
+        await world.create(NODES, node("n1"))
+        await world.create(NODES, node("n2"))
+        await world.create(
+            PODS, pod("p", tolerating(None), {**tolerating(None), "key": "node.kubernetes.io/not-ready"})
+        )
+        await world.quiet()
+        bad = {"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "KubeletNotReady"}]}}
+        await world.client.patch(NODES, "n1", bad, subresource="status")
+        await world.quiet()
+        assert _keys((await world.client.get(NODES, "n1"))["spec"]["taints"]) == [("not-ready", "NoSchedule")]
+
+        async def closed() -> bool:
+            return len((await world.client.get(NODES, "n1"))["spec"]["taints"]) == 2
+
+        await world.until(closed)
+        assert _keys((await world.client.get(NODES, "n1"))["spec"]["taints"])[1] == ("not-ready", "NoExecute")
+        assert await world.messages("NodeNotReady") == []
+        (running,) = await world.pods()
+        assert is_ready(running)
+
+    run(body, settings={"node_monitor_seconds": 0.5})
+
+
+def test_a_posted_status_is_a_sign_of_life_too() -> None:
+    async def body(world: World) -> None:
+        lease = {"metadata": {"name": "n1", "namespace": "kube-node-lease"}, "spec": {"renewTime": now_micro()}}
+        await world.create(NODES, node("n1"))
+        await world.create(LEASES, lease)
+
+        async def lost() -> bool:
+            condition = condition_of(await world.client.get(NODES, "n1"), "Ready")
+            return condition is not None and condition["status"] == "Unknown"
+
+        await world.until(lost)
+        posted = {
+            "type": "Ready",
+            "status": "True",
+            "reason": "KubeletReady",
+            "lastHeartbeatTime": "2026-01-01T00:00:00Z",
+        }
+        await world.client.patch(NODES, "n1", {"status": {"conditions": [posted]}}, subresource="status")
+        await world.turns(50)
+        assert not await lost()
+        await world.until(lost)
+
+    run(body, node_grace_seconds=0.2)

@@ -228,7 +228,10 @@ def run(
 ) -> None:
     """Run a test's body in a world with controllers and a kubelet."""
     chosen = ControllerSettings(
-        ca_pem="PEM", node_grace_seconds=node_grace_seconds, job_batch_seconds=0, **(settings or {})
+        ca_pem="PEM",
+        node_grace_seconds=node_grace_seconds,
+        job_batch_seconds=0,
+        **{"node_monitor_seconds": 0.02, **(settings or {})},
     )
 
     async def main() -> None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cluster.embedded.meta import condition_of
-from cluster.embedded.resources import EVENTS, NODES, PODS
+from cluster.embedded.resources import EVENTS, NODES, PERSISTENT_VOLUME_CLAIMS, PODS
 from cluster.embedded.scheduler import run_scheduler
 from cluster.embedded.scheduler.loop import node_states, waits
 from cluster.embedded.scheduler.resources import allocatable_of
@@ -57,8 +57,17 @@ async def _node_of(world: World, name: str) -> str | None:
 
 
 async def _events(world: World, reason: str) -> list[Any]:
+    """Events with that reason, once there are some and nobody writes any more."""
+
+    async def found() -> list[Any]:
+        return [event for event in (await world.client.list(EVENTS)).items if event["reason"] == reason]
+
+    async def there() -> bool:
+        return bool(await found())
+
+    await world.until(there)
     await world.quiet()
-    return [event for event in (await world.client.list(EVENTS)).items if event["reason"] == reason]
+    return await found()
 
 
 def test_gpus_are_counted_and_a_freed_one_goes_to_the_pod_that_waits() -> None:
@@ -157,6 +166,15 @@ def test_a_claim_that_does_not_exist_is_named() -> None:
         await world.create(PODS, pod("a", {}, volumes=[volume]))
         (failed,) = await _events(world, "FailedScheduling")
         assert failed["message"] == ('0/1 nodes are available: persistentvolumeclaim "nosuch" not found. not found')
+        claim = {"metadata": {"name": "nosuch", "namespace": NAMESPACE}, "spec": {"accessModes": ["ReadWriteOnce"]}}
+        claim["spec"]["resources"] = {"requests": {"storage": "1Gi"}}
+        await world.create(PERSISTENT_VOLUME_CLAIMS, claim)
+        messages = {event["message"] for event in await _events(world, "FailedScheduling")}
+        assert "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found" in messages
+        bound = {"spec": {"volumeName": "disk"}}
+        await world.client.patch(PERSISTENT_VOLUME_CLAIMS, "nosuch", bound, NAMESPACE)
+        await _events(world, "Scheduled")
+        assert (await world.client.get(PODS, "a", NAMESPACE))["spec"]["nodeName"] == "n"
 
     run(body)
 

@@ -115,7 +115,11 @@ async def _scene(http: Http, parts: list[dict[str, Any]], *, make_nodes: bool) -
     finally:
         for work in at_work:
             work.cancel()
-        await asyncio.gather(*at_work, return_exceptions=True)
+        ended = await asyncio.gather(*at_work, return_exceptions=True)
+    if broken := [end for end in ended if not isinstance(end, asyncio.CancelledError)]:
+        raise RuntimeError("the observer, the player or a heartbeat ended during the replay") from (
+            broken[0] if isinstance(broken[0], Exception) else None
+        )
 
 
 async def _heartbeat(http: Http, node: str) -> None:
