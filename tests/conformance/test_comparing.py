@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conformance import normalise
+from tests.conformance.api import prior
 from tests.conformance.api.bodies import Earlier
 from tests.conformance.api.late import split
 from tests.conformance.api.watched import stream_differences, watched_differences
@@ -223,3 +224,12 @@ def test_what_a_whole_list_lacks_came_later_and_went_before_the_next() -> None:
     assert initial == []
     assert [obj["metadata"]["labels"] for _, obj in changes[0, 1].created] == [{"app": "vllm"}]
     assert changes[0, 2].deleted == [f"{path}/x"]
+
+
+def test_nodes_and_namespaces_are_found_by_what_is_shown_not_by_their_names() -> None:
+    pod = _pod("p", containerStatuses=[])
+    pod["metadata"]["namespace"], pod["spec"]["nodeName"] = "anywhere", "worker"
+    part = {"exchanges": [_read(0, "/api/v1/pods", "", _list(pod, _pod("q")))]}
+    assert prior.nodes([part]) == {"worker"}
+    assert "anywhere" in prior.namespaces([part])
+    assert prior.nodes([{"exchanges": []}]) == {prior.FIRST_NODE}
