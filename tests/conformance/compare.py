@@ -1,8 +1,8 @@
 """Two bodies, compared after normalising: what is different, path by path.
 
 Only what the recordings' README calls volatile is normalised (``normalise.py``) and only what a recorder cut is left
-out (``trimming.py``). Lists of objects are compared as they are ordered by a server: by namespace and name. Where names
-are generated the order says nothing, and equal ones are matched with each other.
+out (``trimming.py``). Lists of objects are compared as they are ordered by a server: by namespace and name. Where
+names are generated the order says nothing, and equal ones are matched with each other.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ right form: a time that is no time, or a uid that is none, stays as it is and is
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -43,8 +44,10 @@ _TOKENS: dict[str, tuple[re.Pattern[str], str]] = {
     "clusterIP": (re.compile(r"\d+(\.\d+){3}"), "<ip>"),
     "clusterIPs": (re.compile(r"\d+(\.\d+){3}"), "<ip>"),
     "podIP": (re.compile(r"\d+(\.\d+){3}"), "<ip>"),
+    "serverAddress": (re.compile(r"[\d.]+:\d+"), "<address>"),
     "pod-template-hash": (re.compile(r"[a-z0-9]{5,10}"), "<hash>"),
 }
+_NUMBERS = ("nodePort", "healthCheckNodePort")
 
 
 def text(value: str) -> str:
@@ -83,7 +86,7 @@ def body(whole: Any) -> Any:
 def _unordered_causes(status: dict[str, Any], details: dict[str, Any]) -> None:
     """The order of causes is left open, in the list and in the message that names them all."""
     causes = details["causes"]
-    details["causes"] = sorted(causes, key=repr)
+    details["causes"] = sorted(causes, key=lambda cause: json.dumps(cause, sort_keys=True))
     if len(causes) > 1 and isinstance(status.get("message"), str):
         head, _, listed = status["message"].partition("[")
         status["message"] = [head, *sorted(re.split(r"[\], ]+", listed))]
@@ -104,8 +107,9 @@ def value(content: Any, key: str = "") -> Any:
         return sorted(items, key=_manager) if key == "managedFields" else items
     if isinstance(content, bool) or content is None:
         return content
-    if key in _TOKENS and _TOKENS[key][0].fullmatch(str(content)):
-        return _TOKENS[key][1]
+    if key in _TOKENS and isinstance(content, int if key in _NUMBERS else str):
+        form, token = _TOKENS[key]
+        return token if form.fullmatch(str(content)) else content
     if not isinstance(content, str):
         return content
     return text(content.removesuffix("-")) if key == "generateName" else text(content)

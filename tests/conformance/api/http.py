@@ -93,7 +93,6 @@ class Observer:
     http: Http
     history: dict[tuple[str, str, str], list[Any]] = field(default_factory=lambda: defaultdict(list))
     events: list[tuple[float, str, str, Any]] = field(default_factory=list)
-    gone: set[tuple[str, str, str]] = field(default_factory=set)
     moments: dict[tuple[str, str, str], list[tuple[float, str]]] = field(default_factory=lambda: defaultdict(list))
     pods: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -105,13 +104,20 @@ class Observer:
                 group.create_task(self._watch(path))
 
     async def _watch(self, path: str) -> None:
-        async with self.http.stream(path, "watch=true", {"Accept": "application/json"}) as response:
-            if response.status != 200:
-                return
-            async for line in response.content:
-                event = json.loads(line)
-                if event["type"] in ("ADDED", "MODIFIED", "DELETED"):
-                    self._seen(path, event)
+        """Watch a collection, and go on from the last version when the server ends the watch."""
+        version = ""
+        while True:
+            query = f"watch=true&allowWatchBookmarks=true&resourceVersion={version}" if version else "watch=true"
+            async with self.http.stream(path, query, {"Accept": "application/json"}) as response:
+                if response.status != 200:
+                    return
+                async for line in response.content:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise ConnectionError(f"the observer lost {path}: {event['object']}")
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    if event["type"] != "BOOKMARK":
+                        self._seen(path, event)
 
     def _seen(self, path: str, event: dict[str, Any]) -> None:
         obj, resource = event["object"], path.rsplit("/", 1)[1]
@@ -119,8 +125,6 @@ class Observer:
         key, now = (resource, metadata.get("namespace", ""), metadata["name"]), asyncio.get_running_loop().time()
         self.history[key].append(obj)
         self.moments[key].append((now, event["type"]))
-        if event["type"] == "DELETED":
-            self.gone.add(key)
         self.events.append((now, resource, event["type"], obj))
         if resource == "pods":
             self.pods.put_nowait(event)

@@ -20,6 +20,7 @@ class Names:
     """Recorded words and what stands for them here. Learned from answers; guessed by shape for generated names."""
 
     observer: Observer
+    identities: dict[str, tuple[str, str]] = field(default_factory=dict)
     words: dict[str, str] = field(default_factory=dict)
     versions: dict[int, str] = field(default_factory=dict)
 
@@ -123,6 +124,9 @@ class Names:
         """One word; a generated name that is not known yet is given to the oldest object of that shape."""
         if word in self.words:
             return self.words[word]
+        if word in self.identities and (found := self._uid(*self.identities[word])):
+            self.words[word] = found
+            return found
         if _HASH.fullmatch(word) and (found := self._hash()):
             self.words[word] = found
             return found
@@ -131,6 +135,18 @@ class Names:
             self._bind(word, found)
             return found
         return word
+
+    def _uid(self, kind: str, recorded: str) -> str:
+        """The uid here of an object that a recorded uid is known to be of."""
+        name = self.word(recorded)
+        return next(
+            (
+                str(versions[-1]["metadata"]["uid"])
+                for (_, _, other), versions in self.observer.history.items()
+                if other == name and versions[-1].get("kind") == kind
+            ),
+            "",
+        )
 
     def _hash(self) -> str:
         """The oldest pod-template-hash that plays no recorded one yet."""
@@ -143,19 +159,42 @@ class Names:
         return next((value for value in hashes if value and value not in taken), "")
 
     def _oldest_free(self, word: str, shape: str) -> str:
+        """The oldest object of that shape that plays no recorded one yet; one that exists, if there is any."""
         taken = set(self.words.values())
         owner = self.words.get(word.rpartition("-")[0], "") if shape.endswith("<rand>") else ""
-        return next(
-            (
-                name
-                for (kind, namespace, name) in self.observer.history
-                if name not in taken
-                and (kind, namespace, name) not in self.observer.gone
-                and normalise.text(name) == shape
-                and name.startswith(owner)
-            ),
-            "",
-        )
+        free = [
+            key
+            for key in self.observer.history
+            if key[2] not in taken and normalise.text(key[2]) == shape and key[2].startswith(owner)
+        ]
+        return next(iter(sorted(free, key=self._has_gone)), ("", "", ""))[2]
+
+    def _has_gone(self, key: tuple[str, str, str]) -> bool:
+        return self.observer.moments[key][-1][1] == "DELETED"
+
+
+def identities(parts: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Kind and name of the objects whose uids a recording shows anywhere."""
+    found: dict[str, tuple[str, str]] = {}
+    for part in parts:
+        for exchange in part.get("exchanges") or []:
+            _identify(exchange["response"].get("body"), "", found)
+        for event in part.get("watch") or []:
+            _identify(event["object"], "", found)
+    return found
+
+
+def _identify(value: Any, kind: str, found: dict[str, tuple[str, str]]) -> None:
+    if isinstance(value, list):
+        for item in value:
+            _identify(item, kind, found)
+    elif isinstance(value, dict):
+        kind = str(value.get("kind") or kind).removesuffix("List")
+        if value.get("uid") and value.get("name"):
+            found.setdefault(str(value["uid"]), (kind, str(value["name"])))
+        for key, inner in value.items():
+            if isinstance(inner, dict | list) and key not in ("fieldsV1", "spec"):
+                _identify(inner, kind, found)
 
 
 def _name(item: Any) -> str:

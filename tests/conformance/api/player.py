@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests.conformance.api.http import Http
+from tests.conformance.normalise import generated
 
 BEHAVIOUR = "golden/kubelet"
 DELAYS_SECONDS = {"creating": 0.05, "running": 0.3, "ready": 0.6, "stop": 0.3}
@@ -27,12 +28,16 @@ class Player:
 
     Args:
         http: the API, as user agent ``Python``.
+        behaviours: by the name of a pod (without what is generated), where its annotation does not tell.
         delays_seconds: after which each state is posted, counted from the binding (``stop``: from the deletion).
     """
 
-    def __init__(self, http: Http, delays_seconds: dict[str, float] | None = None) -> None:
+    def __init__(
+        self, http: Http, delays_seconds: dict[str, float] | None = None, behaviours: dict[str, str] | None = None
+    ) -> None:
         self._http = http
         self._delays = {**DELAYS_SECONDS, **(delays_seconds or {})}
+        self._behaviours = behaviours or {}
         self._addresses = itertools.count(2)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.absent: set[str] = set()
@@ -70,12 +75,12 @@ class Player:
         if key not in self._tasks:
             self._tasks[key] = asyncio.ensure_future(work(pod))
 
-    @staticmethod
-    def _behaviour(pod: dict[str, Any]) -> str:
+    def _behaviour(self, pod: dict[str, Any]) -> str:
         images = [container["image"] for container in pod["spec"]["containers"]]
         if any(image.endswith(":bad") for image in images):
             return "badimage"
-        return str((pod["metadata"].get("annotations") or {}).get(BEHAVIOUR, ""))
+        told = (pod["metadata"].get("annotations") or {}).get(BEHAVIOUR)
+        return str(told or self._behaviours.get(generated(pod["metadata"]["name"]), ""))
 
     async def _start(self, pod: dict[str, Any]) -> None:
         behaviour, delays = self._behaviour(pod), self._delays
@@ -114,6 +119,13 @@ class Player:
         await self._http.call(
             "PATCH", f"{_path(pod)}/status", "", patch, content_type="application/strategic-merge-patch+json"
         )
+
+
+def behaviours_of(parts: list[dict[str, Any]]) -> dict[str, str]:
+    """How pods ended in a recording, by name without what is generated."""
+    ends = {"Succeeded": "complete", "Failed": "fail", "CrashLoopBackOff": "crash"}
+    actions = [action for part in parts for action in part.get("kubelet") or [] if action["action"] in ends]
+    return {generated(action["pod"].rpartition("/")[2]): ends[action["action"]] for action in actions}
 
 
 def delays_of(recording: dict[str, Any]) -> dict[str, float]:

@@ -19,6 +19,8 @@ _PLURALS = {
     "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/{ns}/horizontalpodautoscalers",
     "Job": "/apis/batch/v1/namespaces/{ns}/jobs",
 }
+FIRST_NODE, _NODE_PREFIX = "gpu-node-1", "gpu-node-"
+"""The recordings' README: there is always this node, also where nothing shows it."""
 _BUILT_IN = {"default", "kube-root-ca.crt", "kubernetes"}
 _BEHAVIOURS = {"ContainerCreating": "creating", "CrashLoopBackOff": "crash", "Completed": "complete",
                "Error": "fail", "Terminating": "hang"}  # fmt: skip
@@ -37,23 +39,25 @@ def namespaces(parts: list[dict[str, Any]]) -> set[str]:
             made.add(((_sent(exchange) or {}).get("metadata") or {}).get("name", ""))
         if "namespaces" in path[:-2] and exchange["response"]["status"] == 201:
             used.add(path[path.index("namespaces") + 1])
+        used |= {namespace for obj in _shown(exchange["response"].get("body")) if (namespace := _key(obj)[1])}
     return used - made - {"default", "kube-system", "kube-public", "kube-node-lease"}
 
 
 def nodes(parts: list[dict[str, Any]]) -> set[str]:
-    """Nodes that the recording shows and does not create."""
+    """Nodes that the recording shows and does not create: those listed, watched, or with a kubelet that reports."""
     found: set[str] = set()
+    made: set[str] = set()
     for exchange in _exchanges(parts):
+        created = exchange["response"]["status"] == 201
         for obj in _shown(exchange["response"].get("body")):
             if obj.get("kind") == "Node":
-                found.add(obj["metadata"]["name"])
-            elif (node := (obj.get("spec") or {}).get("nodeName")) and "node" in node:
+                (made if created and obj["metadata"]["name"] not in found else found).add(obj["metadata"]["name"])
+            elif (node := (obj.get("spec") or {}).get("nodeName")) and "containerStatuses" in (obj.get("status") or {}):
                 found.add(node)
     for part in parts:
-        for event in part.get("watch") or []:
-            if event["resource"] == "nodes":
-                found.add(event["object"]["metadata"]["name"])
-    return {name for name in found if name.startswith("gpu-node")} | {"gpu-node-1"}
+        watched = (event for event in part.get("watch") or [] if event["resource"] == "nodes")
+        found |= {event["object"]["metadata"]["name"] for event in watched}
+    return (found - made) | ({FIRST_NODE} if all(node.startswith(_NODE_PREFIX) for node in found - made) else set())
 
 
 def objects(parts: list[dict[str, Any]]) -> list[Create]:

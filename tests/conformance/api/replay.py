@@ -19,25 +19,32 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import aiohttp
+
 from tests.conformance import scope
 from tests.conformance.api import late, prior, target
 from tests.conformance.api.bodies import REPEATED, SEE_DISCOVERY, Earlier, discovered
 from tests.conformance.api.http import Answer, Http, Observer
-from tests.conformance.api.names import Names
-from tests.conformance.api.player import Player, delays_of
-from tests.conformance.api.timing import Timing
+from tests.conformance.api.names import Names, identities
+from tests.conformance.api.player import Player, behaviours_of, delays_of
+from tests.conformance.api.timing import Timing, target_of
 from tests.conformance.api.watched import stream_differences, watched_differences
 from tests.conformance.compare import differences
 from tests.conformance.recordings import Flow
 
 SETTLE_SECONDS = 3.0
 _TOLERANCE_SECONDS = 0.3
+_RETRIES = 3
+_EARLY_SECONDS = 0.05
+"""What comes just before a client closes its watch may be recorded, or not."""
 HEADERS = ("Warning", "Content-Type", "Retry-After", "Allow")
+_BULK = re.compile(r"<([\d.]+) MB of data>")
 _CUT = re.compile(r"\.\.\.<\d+ chars>$")
 _HINT = re.compile(r"<(not recorded|same as .*|protobuf .*|\d+ .*)>$")
 _PLAYED = {
     "pods", "deployments", "replicasets", "events", "endpointslices", "endpoints", "nodes", "jobs", "namespaces",
-    "poddisruptionbudgets", "horizontalpodautoscalers", "serviceaccounts", "leases", "scale",
+    "statefulsets", "daemonsets", "poddisruptionbudgets", "horizontalpodautoscalers", "serviceaccounts", "leases",
+    "resourcequotas",
 }  # fmt: skip
 
 
@@ -73,7 +80,7 @@ async def replay(flow: Flow, kubeconfig: str = "") -> list[Result]:
     with_accounts = "kube-api-access-" in json.dumps([c.get("exchanges") for c in contents])
     opened = target.existing(kubeconfig) if kubeconfig else target.embedded(service_accounts=with_accounts)
     async with opened as http, _scene(http, contents, make_nodes=not kubeconfig) as observer:
-        names = Names(observer)
+        names = Names(observer, identities(contents))
         _, changes = late.split(contents, _seeds(contents))
         return [
             await _Replay(http, observer, names, name, content, _of_part(changes, index)).run()
@@ -93,7 +100,7 @@ def _of_part(changes: dict[late.Place, late.Changes], index: int) -> dict[int, l
 async def _scene(http: Http, parts: list[dict[str, Any]], *, make_nodes: bool) -> AsyncIterator[Observer]:
     """What was there before the recording: nodes, namespaces, objects; with observer and player at work."""
     observer = Observer(http)
-    player = Player(http, delays_of(parts[0]))
+    player = Player(http, delays_of(parts[0]), behaviours_of(parts))
     at_work = [asyncio.ensure_future(observer.run()), asyncio.ensure_future(player.run(observer.pods))]
     try:
         names = prior.nodes(parts) if make_nodes else set()
@@ -112,7 +119,11 @@ async def _scene(http: Http, parts: list[dict[str, Any]], *, make_nodes: bool) -
     finally:
         for work in at_work:
             work.cancel()
-        await asyncio.gather(*at_work, return_exceptions=True)
+        ended = await asyncio.gather(*at_work, return_exceptions=True)
+    if broken := [end for end in ended if not isinstance(end, asyncio.CancelledError)]:
+        raise RuntimeError("the observer, the player or a heartbeat ended during the replay") from (
+            broken[0] if isinstance(broken[0], Exception) else None
+        )
 
 
 async def _heartbeat(http: Http, node: str) -> None:
@@ -180,6 +191,10 @@ class _Replay:
             await asyncio.sleep(0)
             return
         answer = await self._send(exchange)
+        for _ in range(_RETRIES if exchange["response"]["status"] < 300 else 0):
+            if answer.status != 409:
+                break
+            answer = await self._send(exchange)  # a controller wrote between the read of the version and the write
         problems = self._problems(exchange, answer)
         if problems and request["method"] == "GET":
             problems = await self._settled(exchange, problems)
@@ -245,13 +260,8 @@ class _Replay:
             return self._names.body(body)
         if body.startswith("<protobuf"):
             return self._rebuilt(exchange)
-        if body.startswith("<1.1 MB"):
-            return {
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": {"name": "big"},
-                "data": {"k": "x" * 1_100_000},
-            }
+        if match := _BULK.match(body):
+            return _bulky(exchange, float(match[1]))
         return body
 
     def _rebuilt(self, exchange: dict[str, Any]) -> Any:
@@ -318,12 +328,16 @@ class _Replay:
 
     def _is_timing(self, exchange: dict[str, Any], answer: Answer, problems: list[str]) -> bool:
         """Whether only the moment differs at which controllers and the kubelet wrote what is shown."""
-        if not _is_played(exchange) or any(problem.startswith(("status:", "header")) for problem in problems):
-            return False
         body, shown = self._expected(exchange), answer.body
+        path = self._names.path(exchange["request"]["path"])
+        if not _is_played(exchange):
+            return False
+        if (exchange["response"]["status"], answer.status) == (200, 404) and exchange["request"]["method"] == "GET":
+            return self._timing.has_gone(path, body)
+        if any(problem.startswith(("status:", "header")) for problem in problems):
+            return False
         if body is None and "body_status" in exchange["response"] and isinstance(shown, dict):
             body = {**shown, "status": exchange["response"]["body_status"]}
-        path = self._names.path(exchange["request"]["path"])
         return self._timing.explains(path, body, shown, is_read=exchange["request"]["method"] == "GET")
 
     async def _watch(self, exchange: dict[str, Any]) -> list[str]:
@@ -331,23 +345,26 @@ class _Replay:
         request, recorded = exchange["request"], exchange["response"]
         headers = {key: value for key, value in request["headers"].items() if key in ("Accept", "User-Agent")}
         path, query = self._names.path(request["path"]), self._names.query(request.get("query") or "")
-        loop = asyncio.get_running_loop()
+        open_seconds = exchange.get("dt", 0.0) + _TOLERANCE_SECONDS
         seen: list[Any] = []
-        until = loop.time() + exchange.get("dt", 0.0) + _TOLERANCE_SECONDS
-        try:
-            async with (
-                asyncio.timeout(exchange.get("dt", 0.0) + SETTLE_SECONDS),
-                self._http.stream(path, query, headers) as answer,
-            ):
-                if answer.status != recorded["status"]:
-                    return [f"status: recorded {recorded['status']}, got {answer.status}"]
-                async for line in answer.content:
-                    seen.append({**json.loads(line), "late": loop.time() > until})
-                    if recorded.get("closed_by") == "client" and not self._unlike(exchange, seen):
-                        break
-        except TimeoutError:
-            pass
-        return self._unlike(exchange, seen)
+        async with self._http.stream(path, query, headers) as answer:
+            if answer.status != recorded["status"]:
+                return [f"status: recorded {recorded['status']}, got {answer.status}"]
+            reading = asyncio.ensure_future(_collect(answer, seen, exchange.get("dt", 0.0) - _EARLY_SECONDS))
+            await asyncio.wait({reading}, timeout=open_seconds)
+            problems = await asyncio.to_thread(self._unlike, exchange, list(seen))
+            if problems and not reading.done():
+                await asyncio.wait({reading}, timeout=SETTLE_SECONDS)
+                problems = await asyncio.to_thread(self._unlike, exchange, list(seen))
+            reading.cancel()
+        self._learn_events(recorded["events"], seen)
+        return problems
+
+    def _learn_events(self, recorded: list[Any], seen: list[Any]) -> None:
+        """Versions that only a watch tells, such as those of deletions."""
+        for one, other in zip(recorded, seen, strict=False):
+            if one.get("type") == other.get("type") and one.get("type") != "ERROR":
+                self._names.learn(one.get("object"), other.get("object"))
 
     def _unlike(self, exchange: dict[str, Any], seen: list[Any]) -> list[str]:
         if not _is_played(exchange):
@@ -357,7 +374,8 @@ class _Replay:
     def _known(self, exchange: dict[str, Any]) -> list[Any]:
         """What the observer saw of the objects that a client watches."""
         plural = exchange["request"]["path"].rstrip("/").rpartition("/")[2]
-        versions = ((key[0], version) for key, found in self._observer.history.items() for version in found)
+        history = list(self._observer.history.items())
+        versions = ((key[0], version) for key, found in history for version in list(found))
         return [version for resource, version in versions if resource == plural]
 
     async def _watched(self, start: int, until: float) -> None:
@@ -366,11 +384,13 @@ class _Replay:
         if not recorded:
             return
         reason = scope.reason(self._result.recording, _WATCHED)
-        end = asyncio.get_running_loop().time() + SETTLE_SECONDS
-        problems = watched_differences(recorded, self._observer.events[start:], until)
-        while any(found for _, found in problems) and asyncio.get_running_loop().time() < end:
-            await asyncio.sleep(0.3)
-            problems = watched_differences(recorded, self._observer.events[start:], until)
+        problems: list[tuple[str, list[str]]] = []
+        for calm_seconds in (_TOLERANCE_SECONDS, SETTLE_SECONDS):
+            await self._observer.quiet(calm_seconds, SETTLE_SECONDS)
+            seen = self._observer.events[start:]
+            problems = await asyncio.to_thread(watched_differences, recorded, seen, until)
+            if not any(found for _, found in problems):
+                break
         for label, found in problems:
             self._result.count(f"watch of {label}", found, reason)
 
@@ -382,6 +402,21 @@ _WATCHED: dict[str, Any] = {
 }
 
 
+async def _collect(answer: aiohttp.ClientResponse, seen: list[Any], open_seconds: float) -> None:
+    """Read the events of a watch until it ends; those after the time that the recorded one was open are late."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + open_seconds
+    while line := await answer.content.readline():
+        seen.append({**json.loads(line), "late": loop.time() > until})
+
+
+def _bulky(exchange: dict[str, Any], megabytes: float) -> dict[str, Any]:
+    """A ConfigMap of a size; its name is told by the refusal."""
+    name = (exchange["response"]["body"].get("details") or {}).get("name", "bulky")
+    data = {"k": "x" * int(megabytes * 1_000_000)}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
 def _label(exchange: dict[str, Any]) -> str:
     request, note = exchange["request"], exchange.get("note", "")
     query = f"?{request['query']}" if request.get("query") else ""
@@ -390,7 +425,7 @@ def _label(exchange: dict[str, Any]) -> str:
 
 def _is_played(exchange: dict[str, Any]) -> bool:
     """Whether controllers, scheduler or kubelet have a hand in what the path shows."""
-    return bool(_PLAYED & set(exchange["request"]["path"].split("/")))
+    return target_of(exchange["request"]["path"])[0] in _PLAYED
 
 
 def _content_type(request: dict[str, Any], body: Any) -> str:

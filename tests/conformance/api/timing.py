@@ -46,7 +46,7 @@ class Timing:
         """
         if not isinstance(recorded, dict) or not isinstance(answer, dict):
             return False
-        resource, namespace, name = _target(path)
+        resource, namespace, name = target_of(path)
         if isinstance(recorded.get("items"), list) and isinstance(answer.get("items"), list):
             return is_read and self._list(resource, recorded, answer)
         if answer.get("kind") not in _KINDS or recorded.get("kind") in ("Status", "Table"):
@@ -55,6 +55,10 @@ class Timing:
         if is_read and self._was(key, recorded):
             return True
         return _lags(recorded, answer, self._observer.history.get(key, []))
+
+    def has_gone(self, path: str, recorded: Any) -> bool:
+        """Whether an object that is not found was, within the last seconds, exactly what was recorded."""
+        return isinstance(recorded, dict) and self._was(target_of(path), recorded)
 
     def _was(self, key: tuple[str, str, str], recorded: Any) -> bool:
         return any(not differences(recorded, version) for version in self._observer.recent(key, WINDOW_SECONDS))
@@ -123,7 +127,14 @@ def _controlled(obj: Any) -> set[tuple[str, str]]:
         key: value for key, value in (metadata.get("annotations") or {}).items() if key.startswith(_REVISION)
     }
     taints = [taint for taint in spec.get("taints") or [] if taint["key"].startswith("node.kubernetes.io/")]
-    part = {"status": obj.get("status"), "annotations": annotations, "nodeName": spec.get("nodeName"), "taints": taints}
+    managers = [entry for entry in metadata.get("managedFields") or [] if entry.get("manager") in _CONTROLLERS]
+    part = {
+        "status": obj.get("status"),
+        "annotations": annotations,
+        "nodeName": spec.get("nodeName"),
+        "taints": taints,
+        "managers": managers,
+    }
     return set(_leaves(normalise.value(part), ""))
 
 
@@ -133,13 +144,14 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
             yield from _leaves(inner, f"{path}.{key}")
     elif isinstance(value, list):
         for inner in value:
-            label = inner.get("type") or inner.get("name") or inner.get("key") if isinstance(inner, dict) else ""
+            named = inner if isinstance(inner, dict) else {}
+            label = next((named[key] for key in ("type", "name", "key", "manager") if named.get(key)), "")
             yield from _leaves(inner, f"{path}[{label}]")
     elif value is not None:
         yield path, json.dumps(value)
 
 
-def _target(path: str) -> tuple[str, str, str]:
+def target_of(path: str) -> tuple[str, str, str]:
     """Resource, namespace and name of a path; the name is empty for a collection."""
     parts = [part for part in path.split("/") if part]
     rest = parts[2:] if parts[:1] == ["api"] else parts[3:]

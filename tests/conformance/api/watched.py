@@ -55,7 +55,9 @@ def stream_differences(recorded: list[Any], actual: list[Any], known: list[Any] 
         known: where controllers write these objects, what an observer saw of them: a client may begin and end to watch
             at another moment of their lives. None where nobody else writes.
     """
-    exact = _exact(recorded, [{key: value for key, value in event.items() if key != "late"} for event in actual])
+    extra = actual[len(recorded) :]
+    punctual = actual[: len(recorded)] if all(event.get("late") for event in extra) else actual
+    exact = _exact(recorded, [{key: value for key, value in event.items() if key != "late"} for event in punctual])
     if not exact or known is None:
         return exact
     ones, others = _carried(recorded), _carried(actual)
