@@ -6,6 +6,7 @@ The names are client-go's: an Informer lists once and then follows the watch; a 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -128,11 +129,13 @@ class WorkQueue:
     Args:
         reconcile: called with one key; an exception puts the key back after a growing delay.
         name: for the log.
+        batch: how many keys to work on before the informers may see what was written.
     """
 
-    def __init__(self, reconcile: Callable[[Key], Awaitable[None]], *, name: str) -> None:
+    def __init__(self, reconcile: Callable[[Key], Awaitable[None]], *, name: str, batch: int = 1) -> None:
         self._reconcile = reconcile
         self._name = name
+        self._batch = batch
         self._pending: dict[Key, None] = {}
         self._failures: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
@@ -156,9 +159,9 @@ class WorkQueue:
         """Work until cancelled."""
         while True:
             while self._pending:
-                key = next(iter(self._pending))
-                del self._pending[key]
-                await self._work(key)
+                for key in list(itertools.islice(self._pending, self._batch)):
+                    del self._pending[key]
+                    await self._work(key)
                 # Calls in the process never suspend: let the informers see what was just written.
                 await asyncio.sleep(0)
             self._wake.clear()
