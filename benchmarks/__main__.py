@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import cluster_start, gameday_run, idle_cpu, install, load_fidelity
+from benchmarks import api, cluster_start, gameday_run, idle_cpu, install, load_fidelity, scale
 from benchmarks.result import Benchmark, Outcome
 from benchmarks.table import notes, table
 from clients.errors import GamedayError
@@ -23,7 +23,8 @@ from clients.errors import GamedayError
 RESULTS = Path(__file__).resolve().parent / "results.md"
 EXIT_UNUSABLE = 2
 BENCHMARKS: dict[str, Benchmark] = {
-    module.BENCHMARK.name: module.BENCHMARK for module in (cluster_start, install, gameday_run, load_fidelity, idle_cpu)
+    module.BENCHMARK.name: module.BENCHMARK
+    for module in (cluster_start, install, gameday_run, load_fidelity, idle_cpu, api, scale)
 }
 
 

@@ -6,8 +6,9 @@ The names are client-go's: an Informer lists once and then follows the watch; a 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Protocol
 
 from cluster.embedded.client import ApiClient, ApiError
@@ -23,6 +24,42 @@ class Handler(Protocol):
     """Called after the cache changed; ``old`` is None for a new object, ``new`` is None for a deleted one."""
 
     def __call__(self, old: Object | None, new: Object | None) -> None: ...
+
+
+class Index:
+    """The objects of an informer by a value that each of them has, such as the node of a pod.
+
+    Args:
+        value_of: the value of an object; it must not change unless the object does.
+    """
+
+    def __init__(self, value_of: Callable[[Object], Hashable]) -> None:
+        self._value_of = value_of
+        self._objects: dict[Hashable, dict[Key, Object]] = {}
+
+    def of(self, value: Hashable) -> list[Object]:
+        """The objects with that value."""
+        return list(self._objects.get(value, {}).values())
+
+    def count(self, value: Hashable) -> int:
+        """How many objects have that value."""
+        return len(self._objects.get(value, ()))
+
+    def change(self, key: Key, old: Object | None, new: Object | None) -> None:
+        """Follow a change of the informer's objects."""
+        value = self._value_of(new) if new is not None else None
+        if old is not None:
+            before = self._value_of(old)
+            if new is None or before != value:
+                self._remove(key, before)
+        if new is not None:
+            self._objects.setdefault(value, {})[key] = new
+
+    def _remove(self, key: Key, value: Hashable) -> None:
+        held = self._objects.get(value, {})
+        held.pop(key, None)
+        if not held:
+            self._objects.pop(value, None)
 
 
 class Informer:
@@ -41,6 +78,16 @@ class Informer:
         self._resource = resource
         self._fields = fields
         self._handlers: list[Handler] = []
+        self._namespaces = Index(_namespace_of)
+        self._indexes: dict[Callable[[Object], Hashable], Index] = {_namespace_of: self._namespaces}
+
+    def index(self, value_of: Callable[[Object], Hashable]) -> Index:
+        """An index that follows this informer; the same one for the same function."""
+        if value_of not in self._indexes:
+            index = self._indexes[value_of] = Index(value_of)
+            for key, obj in self.objects.items():
+                index.change(key, None, obj)
+        return self._indexes[value_of]
 
     def add_handler(self, handler: Handler) -> None:
         """Register a handler; it is told of the objects that are known already."""
@@ -54,7 +101,7 @@ class Informer:
 
     def in_namespace(self, namespace: str) -> list[Object]:
         """All objects of one namespace."""
-        return [obj for (ns, _), obj in self.objects.items() if ns == namespace]
+        return self._namespaces.of(namespace)
 
     async def run(self) -> None:
         """Follow the API until cancelled; lists again when the watch is too old or breaks."""
@@ -75,25 +122,25 @@ class Informer:
     def _replace(self, items: list[Object]) -> None:
         fresh = {_key(obj): obj for obj in items}
         for key in [key for key in self.objects if key not in fresh]:
-            self._notify(self.objects.pop(key), None)
+            self._put(key, None, told=self.objects[key])
         for key, obj in fresh.items():
-            old, self.objects[key] = self.objects.get(key), obj
-            self._notify(old, obj)
+            self._put(key, obj)
 
     def _apply(self, kind: str, obj: Object) -> None:
-        if kind == "BOOKMARK":
-            return
-        key = _key(obj)
         if kind == "DELETED":
-            self.objects.pop(key, None)
-            self._notify(obj, None)
-            return
-        old, self.objects[key] = self.objects.get(key), obj
-        self._notify(old, obj)
+            self._put(_key(obj), None, told=obj)
+        elif kind != "BOOKMARK":
+            self._put(_key(obj), obj)
 
-    def _notify(self, old: Object | None, new: Object | None) -> None:
+    def _put(self, key: Key, new: Object | None, *, told: Object | None = None) -> None:
+        """Change the cache and its indexes, and tell the handlers; of a deleted object they are told its last state."""
+        old = self.objects.pop(key, None) if new is None else self.objects.get(key)
+        if new is not None:
+            self.objects[key] = new
+        for index in self._indexes.values():
+            index.change(key, old, new)
         for handler in self._handlers:
-            handler(old, new)
+            handler(told if new is None else old, new)
 
 
 class Informers:
@@ -128,11 +175,13 @@ class WorkQueue:
     Args:
         reconcile: called with one key; an exception puts the key back after a growing delay.
         name: for the log.
+        batch: how many keys to work on before the informers may see what was written.
     """
 
-    def __init__(self, reconcile: Callable[[Key], Awaitable[None]], *, name: str) -> None:
+    def __init__(self, reconcile: Callable[[Key], Awaitable[None]], *, name: str, batch: int = 1) -> None:
         self._reconcile = reconcile
         self._name = name
+        self._batch = batch
         self._pending: dict[Key, None] = {}
         self._failures: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
@@ -156,9 +205,9 @@ class WorkQueue:
         """Work until cancelled."""
         while True:
             while self._pending:
-                key = next(iter(self._pending))
-                del self._pending[key]
-                await self._work(key)
+                for key in list(itertools.islice(self._pending, self._batch)):
+                    del self._pending[key]
+                    await self._work(key)
                 # Calls in the process never suspend: let the informers see what was just written.
                 await asyncio.sleep(0)
             self._wake.clear()
@@ -185,6 +234,10 @@ class WorkQueue:
     def _retry(self, key: Key) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         self.add_after(key, min(0.005 * 2 ** min(failures, 20), 10.0))
+
+
+def _namespace_of(obj: Object) -> Hashable:
+    return obj["metadata"].get("namespace") or ""
 
 
 def _key(obj: Object) -> Key:

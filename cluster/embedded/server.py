@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from cluster.embedded.client import ApiClient
     from cluster.embedded.config import ClusterConfig
     from cluster.embedded.controllers.manager import ControllerSettings
-    from cluster.embedded.network.addresses import Subnet
+    from cluster.embedded.network.addresses import AddressPool, Subnet
     from cluster.embedded.network.network import NetworkAddresses
     from cluster.embedded.node.agent import NodeAgent
+    from cluster.embedded.virtual.nodes import VirtualNodes
 
 log = logging.getLogger("cluster")
 _PR_SET_PDEATHSIG = 1
@@ -165,8 +166,10 @@ async def _components(
     from cluster.embedded.scheduler import run_scheduler
 
     network = Network(client)
-    at = await network.start(subnet.pool("node").next_address())
-    agents = _node_agents(client, config, options, subnet, at)
+    addresses, pods = subnet.pool("node"), subnet.pool("pod")
+    at = await network.start(addresses.next_address())
+    agents = _node_agents(client, config, options, (addresses, pods), at)
+    virtual = _virtual_nodes(client, config, addresses, pods)
     streams.serve(agents, at.dns)
     try:
         async with asyncio.TaskGroup() as group:
@@ -175,21 +178,27 @@ async def _components(
             group.create_task(network.run())
             for agent in agents.values():
                 group.create_task(agent.run())
+            if virtual is not None:
+                group.create_task(virtual.run())
     finally:
         network.stop()
 
 
 def _node_agents(
-    client: ApiClient, config: ClusterConfig, options: Options, subnet: Subnet, network: NetworkAddresses
+    client: ApiClient,
+    config: ClusterConfig,
+    options: Options,
+    pools: tuple[AddressPool, AddressPool],
+    network: NetworkAddresses,
 ) -> dict[str, NodeAgent]:
+    """The agents by node. ``pools`` has the addresses of nodes and of pods."""
     from cluster.embedded.events import EventRecorder
     from cluster.embedded.node.agent import NodeAgent
     from cluster.embedded.node.images import ImageMap
     from cluster.embedded.node.settings import NodeSettings
 
     images = ImageMap.load(options.image_map) if options.image_map else ImageMap()
-    addresses, pods = subnet.pool("node"), subnet.pool("pod")
-    addresses.next_address()  # the network's own
+    addresses, pods = pools
     agents = {}
     for node in config.nodes:
         capacity = {"cpu": node.cpu, "memory": node.memory, "pods": node.pods, "ephemeral-storage": "100Gi"}
@@ -210,6 +219,16 @@ def _node_agents(
         )
         agents[node.name] = NodeAgent(client, settings, images, pods, EventRecorder(client, "kubelet", node.name))
     return agents
+
+
+def _virtual_nodes(
+    client: ApiClient, config: ClusterConfig, addresses: AddressPool, pods: AddressPool
+) -> VirtualNodes | None:
+    if config.virtual_nodes is None:
+        return None
+    from cluster.embedded.virtual.nodes import VirtualNodes
+
+    return VirtualNodes(client, config.virtual_nodes, addresses.next_address, pods)
 
 
 class NodeStreams:

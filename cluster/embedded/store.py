@@ -7,6 +7,7 @@ event loop, so every operation is atomic. Stored objects are never changed in pl
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
@@ -51,13 +52,36 @@ class _Watcher:
 
 
 class _Collection:
-    """The objects of one resource with its own part of the log."""
+    """The objects of one resource, their names in order, and its own part of the log."""
 
     def __init__(self, log_size: int) -> None:
         self.objects: dict[tuple[str, str], Object] = {}
         self.log: deque[Change] = deque(maxlen=log_size)
         self.oldest_version = 0
-        self.watchers: set[int] = set()
+        self.watchers: dict[int, _Watcher] = {}
+        self._names: dict[str, list[str]] = {}
+
+    def listed(self, namespace: str | None) -> list[Object]:
+        """The objects in the order of their keys."""
+        if namespace is not None:
+            return [self.objects[namespace, name] for name in self._names.get(namespace, ())]
+        return [self.objects[space, name] for space in sorted(self._names) for name in self._names[space]]
+
+    def put(self, key: tuple[str, str], obj: Object) -> None:
+        """Add or replace an object."""
+        if key not in self.objects:
+            insort(self._names.setdefault(key[0], []), key[1])
+        self.objects[key] = obj
+
+    def pop(self, key: tuple[str, str]) -> Object | None:
+        """Take an object out, if it is there."""
+        obj = self.objects.pop(key, None)
+        if obj is not None:
+            names = self._names[key[0]]
+            del names[bisect_left(names, key[1])]
+            if not names:
+                del self._names[key[0]]
+        return obj
 
 
 class Store:
@@ -70,7 +94,6 @@ class Store:
 
     def __init__(self, *, log_size: int = 5_000, watcher_buffer: int = 10_000) -> None:
         self._collections: dict[str, _Collection] = {}
-        self._watchers: dict[int, _Watcher] = {}
         self._log_size = log_size
         self._watcher_buffer = watcher_buffer
         self._next_watcher = 0
@@ -85,8 +108,7 @@ class Store:
 
     def list(self, resource: Resource, namespace: str | None = None) -> list[Object]:
         """All objects of the resource (of one namespace), ordered by namespace and name, as etcd orders keys."""
-        objects = self._collection(resource).objects
-        return [objects[key] for key in sorted(objects) if namespace is None or key[0] == namespace]
+        return self._collection(resource).listed(namespace)
 
     def create(self, resource: Resource, obj: Object) -> Object:
         """Store a new object; returns it with its resourceVersion. Raises AlreadyExists."""
@@ -110,7 +132,7 @@ class Store:
     def delete(self, resource: Resource, namespace: str, name: str) -> Object:
         """Remove an object; returns it at the resourceVersion of its deletion. Raises NotFound."""
         collection = self._collection(resource)
-        previous = collection.objects.pop((namespace, name), None)
+        previous = collection.pop((namespace, name))
         if previous is None:
             raise NotFound(name)
         stamped = self._stamp(previous)
@@ -127,8 +149,7 @@ class Store:
             raise VersionGone(str(after_version))
         watcher = _Watcher(deque(c for c in collection.log if c.version > after_version), asyncio.Event())
         identity = self._next_watcher = self._next_watcher + 1
-        self._watchers[identity] = watcher
-        collection.watchers.add(identity)
+        collection.watchers[identity] = watcher
         try:
             while True:
                 while watcher.queue:
@@ -138,8 +159,7 @@ class Store:
                 watcher.wake.clear()
                 await watcher.wake.wait()
         finally:
-            collection.watchers.discard(identity)
-            self._watchers.pop(identity, None)
+            collection.watchers.pop(identity, None)
 
     def __iter__(self) -> Iterator[Object]:
         for collection in self._collections.values():
@@ -153,7 +173,7 @@ class Store:
 
     def _write(self, collection: _Collection, key: tuple[str, str], obj: Object, previous: Object | None) -> Object:
         stamped = self._stamp(obj)
-        collection.objects[key] = stamped
+        collection.put(key, stamped)
         self._append(collection, Change("MODIFIED" if previous else "ADDED", stamped, previous, self.version))
         return stamped
 
@@ -165,8 +185,7 @@ class Store:
         if len(collection.log) == collection.log.maxlen:
             collection.oldest_version = collection.log[0].version
         collection.log.append(change)
-        for identity in collection.watchers:
-            watcher = self._watchers[identity]
+        for watcher in collection.watchers.values():
             if len(watcher.queue) >= self._watcher_buffer:
                 watcher.overflowed = True
             else:

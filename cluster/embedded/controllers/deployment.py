@@ -7,7 +7,7 @@ from cluster.embedded.controllers import deployment_status as statuses
 from cluster.embedded.controllers import revisions
 from cluster.embedded.controllers.deployment_step import Step
 from cluster.embedded.controllers.expectations import Writes
-from cluster.embedded.controllers.ownership import claim
+from cluster.embedded.controllers.ownership import claim, controller_uid_of
 from cluster.embedded.controllers.pods import is_finished
 from cluster.embedded.controllers.rollout import bounds_of
 from cluster.embedded.events import EventRecorder
@@ -103,7 +103,5 @@ class DeploymentController:
     def _has_pods(self, replica_set: Object) -> bool:
         """Whether pods of the ReplicaSet may still run, terminating ones included."""
         uid = replica_set["metadata"]["uid"]
-        return any(
-            (reference := controller_of(pod)) and reference["uid"] == uid and not is_finished(pod)
-            for pod in self._pods.in_namespace(replica_set["metadata"]["namespace"])
-        )
+        namespace = replica_set["metadata"]["namespace"]
+        return any(not is_finished(pod) for pod in self._pods.index(controller_uid_of).of((namespace, uid)))

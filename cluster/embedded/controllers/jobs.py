@@ -21,7 +21,7 @@ from cluster.embedded.controllers.job_pods import (
     tally_of,
 )
 from cluster.embedded.controllers.job_status import Outcome
-from cluster.embedded.controllers.ownership import claim
+from cluster.embedded.controllers.ownership import candidates, claim, controller_uid_of
 from cluster.embedded.controllers.pods import is_ready, to_delete
 from cluster.embedded.events import EventRecorder
 from cluster.embedded.informer import Informers, Key, WorkQueue
@@ -136,7 +136,7 @@ class JobController:
             raise round_.refusal
 
     async def _look(self, key: Key, job: Object) -> _Round:
-        pods = await claim(self._client, (JOBS, job), PODS, self._pods.in_namespace(key[0]))
+        pods = await claim(self._client, (JOBS, job), PODS, candidates(self._pods.index(controller_uid_of), job))
         tally = tally_of(job, pods, self._released)
         status = job_status.base_status(job)
         job_status.settle(status, tally.tracked)

@@ -16,7 +16,7 @@ from cluster.embedded.controllers.node_health import (
     seconds_tolerated,
     silent,
 )
-from cluster.embedded.controllers.pods import is_finished
+from cluster.embedded.controllers.pods import is_finished, node_name_of
 from cluster.embedded.events import EventRecorder
 from cluster.embedded.informer import Informers, Key, WorkQueue
 from cluster.embedded.meta import annotations_of, condition_of, is_deleted, key_of, now
@@ -144,8 +144,8 @@ class NodeController:
         return lost
 
     async def _mark_pods(self, node: str) -> None:
-        for pod in list(self._pods.objects.values()):
-            if pod["spec"].get("nodeName") != node or (conditions := not_ready(pod)) is None:
+        for pod in self._pods.index(node_name_of).of(node):
+            if (conditions := not_ready(pod)) is None:
                 continue
             namespace, name = key_of(pod)
             self._recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")
@@ -177,9 +177,8 @@ class TaintEvictionController:
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
         if new is None or _taints(old) == _taints(new):
             return
-        for key, pod in self._pods.objects.items():
-            if pod["spec"].get("nodeName") == new["metadata"]["name"]:
-                self._queue.add(key)
+        for pod in self._pods.index(node_name_of).of(new["metadata"]["name"]):
+            self._queue.add(key_of(pod))
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
         if new is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cluster.embedded.client import ApiClient, ApiError
+from cluster.embedded.informer import Index
 from cluster.embedded.meta import (
     controller_of,
     controller_reference,
@@ -15,6 +16,23 @@ from cluster.embedded.meta import (
     owners_of,
 )
 from cluster.embedded.resources import Object, Resource
+
+
+def controller_uid_of(obj: Object) -> tuple[str, str]:
+    """(namespace, uid of the controller or nothing): an index by which an owner finds what it may claim."""
+    reference = controller_of(obj)
+    return obj["metadata"].get("namespace") or "", reference["uid"] if reference else ""
+
+
+def candidates(index: Index, owner: Object) -> list[Object]:
+    """The objects of the owner's namespace that it controls, or that nobody controls.
+
+    Args:
+        index: one by `controller_uid_of`.
+        owner: the controlling object.
+    """
+    namespace = owner["metadata"].get("namespace") or ""
+    return index.of((namespace, owner["metadata"]["uid"])) + index.of((namespace, ""))
 
 
 async def claim(

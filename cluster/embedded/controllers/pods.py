@@ -19,6 +19,11 @@ def phase_of(pod: Object) -> str:
     return str((pod.get("status") or {}).get("phase") or "Pending")
 
 
+def node_name_of(pod: Object) -> str:
+    """The node that the pod is bound to, or nothing: an index by which a node finds its pods."""
+    return str(pod["spec"].get("nodeName") or "")
+
+
 def is_finished(pod: Object) -> bool:
     """Succeeded or Failed: it holds no resources and will not run again."""
     return phase_of(pod) in ("Succeeded", "Failed")

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 LEASE_NAMESPACE = "kube-node-lease"
 _LEASE_SECONDS = 40
-_RENEW_SECONDS = 10.0
-_REPORT_SECONDS = 300.0
+RENEW_SECONDS = 10.0
+REPORT_SECONDS = 300.0
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _HEALTH = (
     ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
@@ -81,15 +81,16 @@ class NodeRegistration:
         reported = loop.time()
         while True:
             try:
-                await self._renew()
-                if loop.time() - reported >= _REPORT_SECONDS:
+                await self.renew()
+                if loop.time() - reported >= REPORT_SECONDS:
                     await self.report()
                     reported = loop.time()
             except ApiError as error:
                 log.warning("heartbeat of node %s: %s", self._settings.name, error)
-            await asyncio.sleep(_RENEW_SECONDS)
+            await asyncio.sleep(RENEW_SECONDS)
 
-    async def _renew(self) -> None:
+    async def renew(self) -> None:
+        """Say that the node is alive: write the time into its Lease."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         name = self._settings.name
         try:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.embedded.meta import is_deleted, labels_of, matches_selector, tolerates
-from cluster.embedded.pod_resources import Amounts, added
+from cluster.embedded.meta import controller_of, is_deleted, labels_of, matches_selector, tolerates
+from cluster.embedded.pod_resources import Amounts
 from cluster.embedded.resources import Object
 from cluster.embedded.scheduler.resources import allocatable_of, requests_of
 
@@ -32,13 +32,48 @@ class Reason:
     curable: bool = False
 
 
+HostPort = tuple[str, int, str]
+"""(protocol, port, address)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a pod asks of any node, read once and then held against many.
+
+    Attributes:
+        order: the resources in the order in which they are spoken of.
+        owner: uid of its controller, or empty.
+    """
+
+    pod: Object
+    requests: Amounts
+    order: tuple[str, ...]
+    host_ports: tuple[HostPort, ...]
+    tolerations: Sequence[Mapping[str, Any]]
+    owner: str
+
+    @classmethod
+    def of(cls, pod: Object) -> Demand:
+        """Read a pod. Raises ValueError when a quantity is none."""
+        requests = requests_of(pod)
+        order = (*_FIRST, *sorted(set(requests) - set(_FIRST)))
+        owner = controller_of(pod)
+        tolerations = pod["spec"].get("tolerations") or ()
+        return cls(pod, requests, order, tuple(_host_ports(pod)), tolerations, str(owner["uid"]) if owner else "")
+
+
 @dataclass(slots=True)
 class NodeState:
-    """A node with the pods that count on it (bound or about to be)."""
+    """A node with what the pods that count on it (bound or about to be) hold together."""
 
     node: Object
-    pods: list[Object] = field(default_factory=list)
     used: Amounts = field(default_factory=dict)
+    host_ports: Counter[HostPort] = field(default_factory=Counter)
+    owners: Counter[str] = field(default_factory=Counter)
+    allocatable: Amounts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.allocatable = allocatable_of(self.node)
 
     @property
     def name(self) -> str:
@@ -50,19 +85,47 @@ class NodeState:
         """The taints."""
         return self.node["spec"].get("taints") or [] if self.node.get("spec") else []
 
+    def renew(self, node: Object) -> None:
+        """The node changed; its pods stay."""
+        self.node, self.allocatable = node, allocatable_of(node)
+
     def add(self, pod: Object) -> None:
         """Count a pod."""
-        self.pods.append(pod)
-        self.used = added(self.used, requests_of(pod))
+        self.count(Demand.of(pod))
+
+    def count(self, demand: Demand) -> None:
+        """Count what a pod holds."""
+        self._count(demand, 1)
+
+    def discount(self, demand: Demand) -> None:
+        """No longer count what a pod held."""
+        self._count(demand, -1)
+
+    def _count(self, demand: Demand, sign: int) -> None:
+        for name, amount in demand.requests.items():
+            self.used[name] = self.used.get(name, 0) + sign * amount
+        if demand.owner:
+            self.owners[demand.owner] += sign
+            if not self.owners[demand.owner]:
+                del self.owners[demand.owner]
+        for port in demand.host_ports:
+            self.host_ports[port] += sign
+            if not self.host_ports[port]:
+                del self.host_ports[port]
 
 
-Filter = Callable[[Object, NodeState], list[Reason]]
+Filter = Callable[[Demand, NodeState], list[Reason]]
 
 
 def refusals(pod: Object, state: NodeState) -> list[Reason]:
-    """Why the pod cannot run on the node; empty if it can. The first filter that refuses speaks alone."""
+    """Why the pod cannot run on the node; empty if it can."""
+    return refused(Demand.of(pod), state)
+
+
+def refused(demand: Demand, state: NodeState) -> list[Reason]:
+    """Why what a pod demands is not to be had on the node. The first filter that refuses speaks alone."""
     for check in _FILTERS:
-        if reasons := check(pod, state):
+        if reasons := check(demand, state):
             return reasons
     return []
 
@@ -72,31 +135,29 @@ def tolerated(tolerations: Iterable[Mapping[str, Any]], taint: Mapping[str, Any]
     return any(tolerates(toleration, taint) for toleration in tolerations)
 
 
-def _tolerations(pod: Object) -> list[dict[str, Any]]:
-    return pod["spec"].get("tolerations") or []
-
-
-def _cordoned(pod: Object, state: NodeState) -> list[Reason]:
+def _cordoned(demand: Demand, state: NodeState) -> list[Reason]:
     cordoned = (state.node.get("spec") or {}).get("unschedulable")
-    if cordoned and not tolerated(_tolerations(pod), _UNSCHEDULABLE):
+    if cordoned and not tolerated(demand.tolerations, _UNSCHEDULABLE):
         return [Reason("node(s) were unschedulable")]
     return []
 
 
-def _tainted(pod: Object, state: NodeState) -> list[Reason]:
+def _tainted(demand: Demand, state: NodeState) -> list[Reason]:
+    if not state.taints:
+        return []
     hard = (taint for taint in state.taints if taint.get("effect") in ("NoSchedule", "NoExecute"))
-    if all(tolerated(_tolerations(pod), taint) for taint in hard):
+    if all(tolerated(demand.tolerations, taint) for taint in hard):
         return []
     return [Reason("node(s) had untolerated taint(s)")]
 
 
-def _elsewhere(pod: Object, state: NodeState) -> list[Reason]:
-    spec = pod["spec"]
+def _elsewhere(demand: Demand, state: NodeState) -> list[Reason]:
+    spec = demand.pod["spec"]
     selector = spec.get("nodeSelector") or {}
     wanted = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
         "requiredDuringSchedulingIgnoredDuringExecution"
     )
-    fits = selector.items() <= labels_of(state.node).items()
+    fits = not selector or selector.items() <= labels_of(state.node).items()
     if fits and (wanted is None or any(matches_term(t, state.node) for t in wanted["nodeSelectorTerms"])):
         return []
     return [Reason("node(s) didn't match Pod's node affinity/selector")]
@@ -124,14 +185,13 @@ def _expression(expression: Object, labels: dict[str, str]) -> bool:
     return left > right if operator == "Gt" else left < right
 
 
-def _ports_taken(pod: Object, state: NodeState) -> list[Reason]:
-    taken = {port for other in state.pods for port in _host_ports(other)}
-    if any(_collide(one, other) for one in _host_ports(pod) for other in taken):
+def _ports_taken(demand: Demand, state: NodeState) -> list[Reason]:
+    if any(_collide(one, other) for one in demand.host_ports for other in state.host_ports):
         return [Reason("node(s) didn't have free ports for the requested pod ports", curable=True)]
     return []
 
 
-def _host_ports(pod: Object) -> list[tuple[str, int, str]]:
+def _host_ports(pod: Object) -> list[HostPort]:
     return [
         (port.get("protocol", "TCP"), int(port["hostPort"]), port.get("hostIP") or "0.0.0.0")
         for container in pod["spec"].get("containers") or []
@@ -140,16 +200,14 @@ def _host_ports(pod: Object) -> list[tuple[str, int, str]]:
     ]
 
 
-def _collide(one: tuple[str, int, str], other: tuple[str, int, str]) -> bool:
+def _collide(one: HostPort, other: HostPort) -> bool:
     return one[:2] == other[:2] and (one[2] == other[2] or "0.0.0.0" in (one[2], other[2]))
 
 
-def _too_little(pod: Object, state: NodeState) -> list[Reason]:
-    has = allocatable_of(state.node)
-    asks = requests_of(pod)
-    order = [*_FIRST, *sorted(set(asks) - set(_FIRST))]
+def _too_little(demand: Demand, state: NodeState) -> list[Reason]:
+    has, asks = state.allocatable, demand.requests
     reasons = []
-    for name in order:
+    for name in demand.order:
         ask, total = asks.get(name, 0), has.get(name, 0)
         if ask > 0 and ask > total - state.used.get(name, 0):
             text = "Too many pods" if name == "pods" else f"Insufficient {name}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import logging
 import socket
 from collections.abc import Iterable
@@ -12,13 +14,16 @@ from cluster.embedded.events import SeriesRecorder
 from cluster.embedded.informer import Informers, Key
 from cluster.embedded.meta import condition_of, is_deleted, key_of, labels_of, now
 from cluster.embedded.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PODS, Object
-from cluster.embedded.scheduler.filters import NodeState, claim_problem, failure_message, refusals
-from cluster.embedded.scheduler.scores import best
+from cluster.embedded.scheduler.filters import Demand, NodeState, claim_problem, failure_message, refused
+from cluster.embedded.scheduler.scores import best_for
+from cluster.embedded.scheduler.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
 NAME = "default-scheduler"
 _RETRY_SECONDS = 1.0
+_BATCH = 16
+_Rank = tuple[int, str]
 
 
 def waits(pod: Object) -> bool:
@@ -38,20 +43,15 @@ def finished(pod: Object) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
-def node_states(nodes: Iterable[Object], pods: Iterable[Object], assumed: dict[str, str]) -> list[NodeState]:
-    """The nodes with the pods that count on them, by name.
-
-    Args:
-        nodes: all nodes.
-        pods: all pods; one counts until its object is gone or it has finished.
-        assumed: uid to node of pods that were bound but do not show it yet.
-    """
-    states = {node["metadata"]["name"]: NodeState(node) for node in nodes}
+def node_states(nodes: Iterable[Object], pods: Iterable[Object]) -> list[NodeState]:
+    """The nodes, by name, with the pods that count on them: one counts until its object is gone or it has finished."""
+    snapshot = Snapshot()
+    for node in nodes:
+        snapshot.set_node(node)
     for pod in pods:
-        name = pod["spec"].get("nodeName") or assumed.get(pod["metadata"]["uid"])
-        if name in states and not finished(pod):
-            states[name].add(pod)
-    return [states[name] for name in sorted(states)]
+        if (name := pod["spec"].get("nodeName")) and not finished(pod):
+            snapshot.place(pod, name)
+    return sorted(snapshot.states, key=lambda state: state.name)
 
 
 class Scheduler:
@@ -63,7 +63,10 @@ class Scheduler:
         self._pods, self._nodes = self._informers.of(PODS), self._informers.of(NODES)
         self._claims = self._informers.of(PERSISTENT_VOLUME_CLAIMS)
         self._recorder = SeriesRecorder(client, NAME, socket.gethostname())
-        self._active: dict[Key, None] = {}
+        self._snapshot = Snapshot()
+        self._active: dict[Key, int] = {}
+        self._ranked: list[tuple[_Rank, int, Key]] = []
+        self._arrivals = itertools.count()
         self._parked: dict[Key, None] = {}
         self._assumed: dict[str, str] = {}
         self._wake = asyncio.Event()
@@ -78,8 +81,9 @@ class Scheduler:
             await self._informers.synced()
             while True:
                 while self._active:
-                    await self._schedule_next()
-                    await asyncio.sleep(0)  # let the informers see the binding
+                    for _ in range(_BATCH):
+                        await self._schedule_next()
+                    await asyncio.sleep(0)  # let the informers see the bindings
                 self._wake.clear()
                 await self._wake.wait()
 
@@ -87,8 +91,11 @@ class Scheduler:
         pod = new or old
         if pod is None:
             return
+        self._count(old, new)
         key, uid = key_of(pod), pod["metadata"]["uid"]
         if new is not None and waits(new):
+            if old is not None and old["metadata"]["uid"] != uid:
+                self._active.pop(key, None)
             if uid not in self._assumed and (old is None or _asks_anew(old, new)):
                 self._activate(key)
             return
@@ -99,7 +106,26 @@ class Scheduler:
         if held and (new is None or finished(new)):
             self._activate_parked()
 
+    def _count(self, old: Object | None, new: Object | None) -> None:
+        """Keep the snapshot true; a pod that is about to be bound counts already."""
+        if old is not None and (new is None or old["metadata"]["uid"] != new["metadata"]["uid"]):
+            self._snapshot.remove(old["metadata"]["uid"])
+        if new is None:
+            return
+        uid, node = new["metadata"]["uid"], new["spec"].get("nodeName")
+        if finished(new) or not (node or (uid in self._assumed and waits(new))):
+            self._snapshot.remove(uid)
+        elif node:
+            try:
+                self._snapshot.place(new, node)
+            except ValueError:
+                log.exception("scheduler: what %s/%s asks for does not count", *key_of(new))
+
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is not None:
+            self._snapshot.set_node(new)
+        elif old is not None:
+            self._snapshot.remove_node(old["metadata"]["name"])
         if new is not None and (old is None or _offers(old) != _offers(new)):
             self._activate_parked()
 
@@ -109,7 +135,10 @@ class Scheduler:
 
     def _activate(self, key: Key) -> None:
         self._parked.pop(key, None)
-        self._active[key] = None
+        pod = self._pods.get(*key)
+        if pod is not None and key not in self._active:
+            number = self._active[key] = next(self._arrivals)
+            heapq.heappush(self._ranked, (_rank(pod), number, key))
         self._wake.set()
 
     def _activate_parked(self) -> None:
@@ -118,19 +147,19 @@ class Scheduler:
 
     async def _schedule_next(self) -> None:
         """Place the waiting pod of the highest priority, the oldest first."""
-        waiting = [(key, pod) for key in self._active if (pod := self._pods.get(*key)) is not None]
-        if not waiting:
-            self._active.clear()
-            return
-        # min keeps the order of arrival among pods of the same second.
-        key, pod = min(waiting, key=lambda item: _rank(item[1]))
-        del self._active[key]
-        if not waits(pod):
+        pod = None
+        while self._ranked and pod is None:
+            _, number, key = heapq.heappop(self._ranked)
+            if self._active.get(key) == number:  # else it has left the queue, or queues anew
+                del self._active[key]
+                pod = self._pods.get(*key)
+        if pod is None or not waits(pod):
             return
         try:
             await self._schedule(key, pod)
         except ApiError as error:
             self._assumed.pop(pod["metadata"]["uid"], None)
+            self._snapshot.remove(pod["metadata"]["uid"])
             if error.code != 404:
                 log.warning("scheduler: %s/%s: %s", *key, error)
                 asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._try_again, key)
@@ -144,23 +173,25 @@ class Scheduler:
             self._activate(key)
 
     async def _schedule(self, key: Key, pod: Object) -> None:
-        states = node_states(self._nodes.objects.values(), self._pods.objects.values(), self._assumed)
+        states = self._snapshot.states
         claims = {claim["metadata"]["name"]: claim for claim in self._claims.in_namespace(key[0])}
         problem = claim_problem(pod, claims)
         if problem is not None and states:
             await self._park(key, pod, f"0/{len(states)} nodes are available: {problem}. not found")
             return
-        refused = [refusals(pod, state) for state in states]
-        fitting = [state for state, reasons in zip(states, refused, strict=True) if not reasons]
+        demand = Demand.of(pod)
+        reasons = [refused(demand, state) for state in states]
+        fitting = [state for state, refusing in zip(states, reasons, strict=True) if not refusing]
         if fitting:
-            await self._bind(pod, best(pod, fitting).name)
+            await self._bind(pod, best_for(demand, fitting).name)
         else:
-            await self._park(key, pod, failure_message(refused))
+            await self._park(key, pod, failure_message(reasons))
 
     async def _bind(self, pod: Object, node: str) -> None:
         namespace, name = key_of(pod)
         uid = pod["metadata"]["uid"]
         self._assumed[uid] = node
+        self._snapshot.place(pod, node)
         binding = {
             "apiVersion": "v1",
             "kind": "Binding",
@@ -191,7 +222,8 @@ class Scheduler:
         await self._client.patch(PODS, key[1], patch, key[0], subresource="status")
 
 
-def _rank(pod: Object) -> tuple[int, str]:
+def _rank(pod: Object) -> _Rank:
+    """Smaller is first: the priority, then the age. Among pods of the same second the order of arrival decides."""
     return -int(pod["spec"].get("priority") or 0), pod["metadata"].get("creationTimestamp", "")
 
 

@@ -225,7 +225,7 @@ async def _do(world: World, number: int, step: tuple[str, Any]) -> None:
 
 
 async def _assert_not_over_committed(world: World) -> None:
-    for state in node_states((await world.client.list(NODES)).items, await world.pods(), {}):
+    for state in node_states((await world.client.list(NODES)).items, await world.pods()):
         has = allocatable_of(state.node)
         assert all(value <= has.get(name, 0) for name, value in state.used.items()), state.used
 

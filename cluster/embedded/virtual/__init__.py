@@ -1,0 +1,1 @@
+"""Nodes without a machine: their pods are simulated, so that a cluster can have thousands of them."""
