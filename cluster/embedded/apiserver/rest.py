@@ -10,7 +10,7 @@ from cluster.embedded.apiserver.delete_requests import DeleteOptions, delete_one
 from cluster.embedded.apiserver.lists import check_version, list_page
 from cluster.embedded.apiserver.negotiation import Presenter, negotiate
 from cluster.embedded.apiserver.refusals import bad_request, invalid, method_not_allowed
-from cluster.embedded.apiserver.responses import NO_CACHE, json_response
+from cluster.embedded.apiserver.responses import ITEMS_AT_ONCE, NO_CACHE, json_response, list_response
 from cluster.embedded.apiserver.routes import Route
 from cluster.embedded.apiserver.streams import OpenStreams
 from cluster.embedded.apiserver.watch import BOOKMARK_PERIOD_SECONDS, Watch, WatchOptions, is_true
@@ -71,7 +71,10 @@ class Rest:
             route.resource, query.get("labelSelector", ""), query.get("fieldSelector", "")
         )
         page = list_page(self._adapter.registry.store, route, selected, query)
-        return json_response(presenter.many(page.items, page.metadata), pretty=is_true(query.get("pretty")))
+        shown, pretty = presenter.many(page.items, page.metadata), is_true(query.get("pretty"))
+        if "items" in shown and len(page.items) > ITEMS_AT_ONCE and not pretty:
+            return list_response({**shown, "items": []}, shown["items"])
+        return json_response(shown, pretty=pretty)
 
     async def _watch(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
         query, presenter = request.query, _presenter(request, route)

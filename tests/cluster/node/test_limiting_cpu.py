@@ -56,7 +56,8 @@ def test_a_container_that_is_held_back_ends_like_any_other(node):
 def test_a_container_below_its_limit_is_never_stopped(node):
     async def scenario():
         async with node() as lab:
-            await lab.run("calm", _limited(shell("sleep 1"), "500m"), restartPolicy="Never")
+            work = "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.1; done"
+            await lab.run("calm", _limited(shell(work), "500m"), restartPolicy="Never")
             await lab.until("calm", lambda p: "running" in app(p)["state"])
             runner = lab.agent._runner(NAMESPACE, "calm", "app")
             await lab.until("calm", lambda p: "terminated" in app(p)["state"], 8)
