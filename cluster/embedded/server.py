@@ -248,6 +248,10 @@ class NodeStreams:
         self._agents = agents
         self.dns.set_result(dns)
 
+    async def reach(self, namespace: str, pod: str) -> None:
+        """See PodStreams."""
+        await self._agent(namespace, pod)
+
     async def logs(self, namespace: str, pod: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         """See PodStreams."""
         agent = await self._agent(namespace, pod)

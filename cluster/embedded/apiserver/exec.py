@@ -44,6 +44,7 @@ async def handle(
     if not (pod.get("spec") or {}).get("nodeName"):
         raise bad_request(f"pod {route.name} does not have a host assigned")
     if request.headers.get("Upgrade", "").lower() != "websocket":
+        await streams.reach(route.namespace or "", route.name)
         raise bad_request("Upgrade request required")
     command = request.query.getall("command", [])
     if not command and route.subresource == "exec":

@@ -41,6 +41,7 @@ async def handle(
     pod = adapter.get(PODS, route.namespace, route.name)
     if not (pod.get("spec") or {}).get("nodeName"):
         raise bad_request(f"pod {route.name} does not have a host assigned")
+    await streams.reach(route.namespace or "", route.name)
     if request.headers.get("Upgrade", "").lower() != "websocket":
         raise bad_request("Upgrade request required")
     offered = request.headers.get("Sec-WebSocket-Protocol", "")

@@ -85,6 +85,9 @@ class FakeStreams:
         self.sessions.append(EchoSession(command))
         return self.sessions[-1]
 
+    async def reach(self, namespace: str, pod: str) -> None:
+        """Every pod can be reached."""
+
     async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> ExecSession:
         return await self.exec(namespace, pod, container, ["cat"], stdin=True, tty=False)
 

@@ -20,6 +20,10 @@ OBSERVED = (
 )  # fmt: skip
 
 
+_SWITCHED = 101
+"""The connection speaks another protocol from here on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the server said."""
@@ -58,7 +62,7 @@ class Http:
             sent["Content-Type"] = content_type
             data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         async with self.session.request(method, self._url(path, query), data=data, headers=sent) as response:
-            raw = await response.read()
+            raw = b"" if response.status == _SWITCHED else await response.read()
         named: dict[str, list[str]] = defaultdict(list)
         for name, value in response.headers.items():
             named[name.title()].append(value)

@@ -11,7 +11,7 @@ from tests.conformance import normalise
 from tests.conformance.api.http import Observer
 from tests.conformance.compare import differences
 
-_WORD = re.compile(r"[A-Za-z0-9_=+-]+(?:\.[A-Za-z0-9_=+-]+)*")
+_WORD = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
 _HASH = re.compile(r"(?=[a-z]*[0-9])[bcdfghjklmnpqrstvwxz2456789]{8,10}")
 
 
@@ -30,6 +30,8 @@ class Names:
             self._learn_metadata(recorded.get("metadata"), actual.get("metadata"))
             for key in ("items", "rows"):
                 self._learn_items(recorded.get(key), actual.get(key))
+            if "items" in recorded:
+                self._learn_latest(recorded.get("metadata"), actual.get("metadata"))
             self.learn(recorded.get("object"), actual.get("object"))
             self._learn_address(recorded.get("spec"), actual.get("spec"))
 
@@ -47,6 +49,11 @@ class Names:
         one, other = recorded.get("resourceVersion"), actual.get("resourceVersion")
         if str(one).isdecimal() and other:
             self.versions.setdefault(int(str(one)), str(other))
+
+    def _learn_latest(self, recorded: Any, actual: Any) -> None:
+        """A list tells that nothing was written since its version."""
+        if isinstance(recorded, dict) and isinstance(actual, dict) and str(recorded.get("resourceVersion")).isdecimal():
+            self.versions[int(recorded["resourceVersion"])] = str(actual.get("resourceVersion"))
 
     def _learn_items(self, recorded: Any, actual: Any) -> None:
         if not isinstance(recorded, list) or not isinstance(actual, list):

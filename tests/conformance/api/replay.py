@@ -38,6 +38,8 @@ _RETRIES = 3
 _EARLY_SECONDS = 0.05
 """What comes just before a client closes its watch may be recorded, or not."""
 HEADERS = ("Warning", "Content-Type", "Retry-After", "Allow")
+_SENT = ("Accept", "User-Agent", "Upgrade", "Sec-WebSocket-Protocol", "X-Stream-Protocol-Version")
+_WEBSOCKET = {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": base64.b64encode(bytes(16)).decode()}
 _BULK = re.compile(r"<([\d.]+) MB of data>")
 _CUT = re.compile(r"\.\.\.<\d+ chars>$")
 _HINT = re.compile(r"<(not recorded|same as .*|protobuf .*|\d+ .*)>$")
@@ -207,8 +209,10 @@ class _Replay:
 
     async def _send(self, exchange: dict[str, Any]) -> Answer:
         request = exchange["request"]
-        headers = {key: value for key, value in request["headers"].items() if key in ("Accept", "User-Agent")}
+        headers = {key: value for key, value in request["headers"].items() if key in _SENT}
         headers.setdefault("Accept", "")
+        if "Upgrade" in headers:
+            headers |= {"Connection": "Upgrade", **_WEBSOCKET}
         if exchange["response"]["status"] == 304:
             headers["If-None-Match"] = await self._etag(request, headers)
         body = await self._current(exchange, self._request_body(exchange))

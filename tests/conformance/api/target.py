@@ -96,21 +96,49 @@ def _session(context: Any = None) -> aiohttp.ClientSession:
 class _NoStreams:
     """There is no kubelet behind the node: the API server is refused when it dials."""
 
+    async def reach(self, namespace: str, pod: str) -> None:
+        raise _dialling(f"error dialing backend: {_REFUSED}")
+
     def logs(self, namespace: str, pod: str, container: str, options: Any) -> Any:
-        return _refused(f"containerLogs/{namespace}/{pod}/{container}")
+        asked = "&".join(f"{key}={value}" for key, value in _log_query(options).items())
+        return _refused(f"containerLogs/{namespace}/{pod}/{container}" + (f"?{asked}" if asked else ""))
 
     async def exec(self, namespace: str, pod: str, container: str, command: list[str], **_: Any) -> Any:
         async for nothing in _refused(f"exec/{namespace}/{pod}/{container}"):
             raise AssertionError(nothing)
 
 
+    async def attach(self, namespace: str, pod: str, container: str, **_: Any) -> Any:
+        async for nothing in _refused(f"attach/{namespace}/{pod}/{container}"):
+            raise AssertionError(nothing)
+
+
+_ADDRESS = "127.0.0.1:10999"
+_REFUSED = f"dial tcp {_ADDRESS}: connect: connection refused"
+
+
+def _log_query(options: Any) -> dict[str, str]:
+    """What the API server asks the kubelet, in the order in which Go writes a query."""
+    asked = {
+        "follow": "true" if options.follow else "",
+        "limitBytes": options.limit_bytes,
+        "previous": "true" if options.previous else "",
+        "sinceSeconds": options.since_seconds,
+        "tailLines": options.tail_lines,
+        "timestamps": "true" if options.timestamps else "",
+    }
+    return {key: str(value) for key, value in asked.items() if value not in (None, "")}
+
+
 async def _refused(path: str) -> AsyncIterator[bytes]:
+    raise _dialling(f'Get "https://{_ADDRESS}/{path}": {_REFUSED}')
+    yield b""
+
+
+def _dialling(problem: str) -> Exception:
     from cluster.embedded.apiserver.status import internal_error
 
-    address = "127.0.0.1:10999"
-    refused = internal_error(f'Get "https://{address}/{path}": dial tcp {address}: connect: connection refused')
-    raise refused
-    yield b""
+    return internal_error(problem)
 
 
 async def register_node(http: Http, name: str = "gpu-node-1") -> None:
