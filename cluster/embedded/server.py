@@ -128,7 +128,7 @@ async def _running(options: Options) -> AsyncIterator[_Running]:
 
     config = ClusterConfig.load(options.config) if options.config else ClusterConfig()
     subnet = Subnet.claim()
-    registry = Registry(Store(), service_addresses=subnet.pool("service").next_address)
+    registry = Registry(Store(), service_addresses=subnet.pool("service").next_address, service_range=subnet.services())
     client = LocalClient(registry)
     streams = NodeStreams(client)
     files = tls.create_tls_files(options.state_dir)

@@ -18,6 +18,9 @@ from cluster.embedded.resources import Object, Resource
 EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
 
 
+Objects = list[Object]
+
+
 class NotFound(KeyError):
     """No object is stored under that key."""
 
@@ -129,7 +132,7 @@ class Store:
         """All objects of the resource (of one namespace), ordered by namespace and name, as etcd orders keys."""
         return self._collection(resource).listed(namespace)
 
-    def list_at(self, resource: Resource, namespace: str | None, version: int) -> list[Object]:
+    def list_at(self, resource: Resource, namespace: str | None, version: int) -> Objects:
         """What ``list`` returned at a resourceVersion. Raises VersionGone when that is compacted."""
         collection = self._collection(resource)
         if version < max(self.compacted_version, collection.oldest_version):
@@ -140,7 +143,7 @@ class Store:
 
     def compact(self, version: int) -> None:
         """Forget the states before a resourceVersion, as etcd does when the API server asks it to."""
-        self.compacted_version = max(self.compacted_version, version)
+        self.compacted_version = max(self.compacted_version, min(version, self.version))
 
     def forget_changes(self) -> None:
         """Let no watch go back beyond now, as after the start of a real server, whose watch cache begins empty."""

@@ -34,7 +34,7 @@ _PRIORITY_CLASSES: list[Object] = [
 
 
 def bootstrap(registry: Registry, *, api_port: int = 6443) -> None:
-    """Create the system namespaces, the Service default/kubernetes, the default roles and priority classes, unless they exist.
+    """Create what every cluster has, unless it exists: namespaces, the API's Service, roles, priority classes.
 
     Args:
         api_port: the port that the API server listens on.

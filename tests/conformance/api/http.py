@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,12 +36,17 @@ class Answer:
 
 @dataclass(slots=True)
 class Http:
-    """Requests with a token (or without), on one session."""
+    """Requests with a token (or without), on one session.
+
+    Attributes:
+        age: makes the server forget its past; None where that cannot be done from here.
+    """
 
     session: aiohttp.ClientSession
     server: str
     token: str
     agent: str = "Python/conformance"
+    age: Callable[[], None] | None = None
 
     async def call(
         self,

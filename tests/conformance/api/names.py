@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,11 +97,24 @@ class Names:
             key, sign, value = pair.partition("=")
             if key == "resourceVersion":
                 renamed.append(f"{key}={self.version(value)}")
+            elif key == "continue" and unquote(value) not in self.words:
+                renamed.append(f"{key}={self._older_token(unquote(value))}")
             elif key in ("fieldSelector", "labelSelector", "continue"):
                 renamed.append(f"{key}={quote(self.text(unquote(value)), safe='')}")
             else:
                 renamed.append(key + sign + value)
         return "&".join(renamed)
+
+    def _older_token(self, token: str) -> str:
+        """A token from before the recording: its version becomes one of here, the oldest when none corresponds."""
+        try:
+            decoded = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+            recorded = str(decoded["rv"])
+        except (ValueError, KeyError, TypeError):
+            return quote(token, safe="")
+        version = self.version(recorded)
+        decoded["rv"] = int(version if version != recorded or decoded["rv"] < 0 else "1")
+        return base64.urlsafe_b64encode(json.dumps(decoded).encode()).decode().rstrip("=")
 
     def version(self, recorded: str) -> str:
         """The version here that corresponds to a recorded one; one that no answer gave stays as it is."""

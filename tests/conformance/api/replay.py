@@ -23,7 +23,7 @@ import aiohttp
 
 from tests.conformance import scope
 from tests.conformance.api import late, prior, target
-from tests.conformance.api.bodies import REPEATED, SEE_DISCOVERY, Earlier, discovered
+from tests.conformance.api.bodies import REPEATED, SEE_DISCOVERY, Earlier, discovered, with_duplicate
 from tests.conformance.api.http import Answer, Http, Observer
 from tests.conformance.api.names import Names, identities
 from tests.conformance.api.player import Player, behaviours_of, delays_of
@@ -117,6 +117,8 @@ async def _scene(http: Http, parts: list[dict[str, Any]], *, make_nodes: bool) -
         await observer.quiet(calm_seconds=0.8)
         for path in prior.terminating_pods(parts):
             await http.call("DELETE", path)
+        if http.age and prior.is_aged(parts):
+            http.age()
         yield observer
     finally:
         for work in at_work:
@@ -261,7 +263,8 @@ class _Replay:
         request = exchange["request"]
         body = request.get("body")
         if not isinstance(body, str):
-            return self._names.body(body)
+            sent = self._names.body(body)
+            return with_duplicate(sent, exchange["response"].get("body")) or sent
         if body.startswith("<protobuf"):
             return self._rebuilt(exchange)
         if match := _BULK.match(body):

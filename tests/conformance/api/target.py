@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import itertools
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from tests.conformance.api.http import Http
+
+if TYPE_CHECKING:
+    from cluster.embedded.store import Store
 
 NODE: dict[str, Any] = {
     "apiVersion": "v1",
@@ -47,7 +52,10 @@ async def embedded(*, service_accounts: bool) -> AsyncIterator[Http]:
 
     addresses = itertools.count(1)
     registry = Registry(
-        Store(), service_addresses=lambda: f"127.96.0.{next(addresses)}", service_accounts=service_accounts
+        Store(),
+        service_addresses=lambda: f"127.96.0.{next(addresses)}",
+        service_range=ipaddress.IPv4Network("127.96.0.0/16"),
+        service_accounts=service_accounts,
     )
     token = secrets.token_urlsafe(16)
     server = ApiServer(registry, token=token, tls=None, pod_streams=_NoStreams())
@@ -60,7 +68,7 @@ async def embedded(*, service_accounts: bool) -> AsyncIterator[Http]:
     ]
     try:
         async with _session() as session:
-            yield Http(session, f"http://127.0.0.1:{port}", token)
+            yield Http(session, f"http://127.0.0.1:{port}", token, age=partial(_age, registry.store))
     finally:
         for part in parts:
             part.cancel()
@@ -69,6 +77,12 @@ async def embedded(*, service_accounts: bool) -> AsyncIterator[Http]:
         broken = [r for r in results if isinstance(r, BaseException) and not isinstance(r, asyncio.CancelledError)]
     if broken:
         raise broken[0]
+
+
+def _age(store: Store) -> None:
+    """Make the server as old as one that has compacted, and whose watch cache has moved on."""
+    store.compact(store.version)
+    store.forget_changes()
 
 
 @contextlib.asynccontextmanager
@@ -106,7 +120,6 @@ class _NoStreams:
     async def exec(self, namespace: str, pod: str, container: str, command: list[str], **_: Any) -> Any:
         async for nothing in _refused(f"exec/{namespace}/{pod}/{container}"):
             raise AssertionError(nothing)
-
 
     async def attach(self, namespace: str, pod: str, container: str, **_: Any) -> Any:
         async for nothing in _refused(f"attach/{namespace}/{pod}/{container}"):
