@@ -42,7 +42,7 @@ _SENT = ("Accept", "User-Agent", "Upgrade", "Sec-WebSocket-Protocol", "X-Stream-
 _WEBSOCKET = {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": base64.b64encode(bytes(16)).decode()}
 _BULK = re.compile(r"<([\d.]+) MB of data>")
 _CUT = re.compile(r"\.\.\.<\d+ chars>$")
-_HINT = re.compile(r"<(not recorded|same as .*|protobuf .*|\d+ .*)>$")
+_HINT = re.compile(r"<(not recorded.*|same as .*|protobuf .*|\d+ .*)>$")
 _PLAYED = {
     "pods", "deployments", "replicasets", "events", "endpointslices", "endpoints", "nodes", "jobs", "namespaces",
     "statefulsets", "daemonsets", "poddisruptionbudgets", "horizontalpodautoscalers", "serviceaccounts", "leases",
