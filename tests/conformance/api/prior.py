@@ -103,7 +103,7 @@ def objects(parts: list[dict[str, Any]]) -> list[Create]:
             seeds[_key(deployment)] = deployment
     made = {key for exchange in _exchanges(parts) if (key := _made(exchange))}
     rows = prior_rows.from_rows(list(_exchanges(parts)), known | made)
-    return [*(_creation(obj) for obj in seeds.values()), *rows]
+    return [*(_creation(obj) for obj in seeds.values()), *rows, *prior_rows.from_refusals(parts, known | made)]
 
 
 def _made(exchange: dict[str, Any]) -> tuple[str, str, str] | None:
