@@ -128,12 +128,21 @@ async def _running(options: Options) -> AsyncIterator[_Running]:
 
     config = ClusterConfig.load(options.config) if options.config else ClusterConfig()
     subnet = Subnet.claim()
-    registry = Registry(Store(), service_addresses=subnet.pool("service").next_address, service_range=subnet.services())
-    client = LocalClient(registry)
-    streams = NodeStreams(client)
-    files = tls.create_tls_files(options.state_dir)
+    registry = Registry(
+        Store(),
+        service_addresses=subnet.pool("service").next_address,
+        service_range=subnet.services(),
+        service_accounts=True,
+    )
+    streams = NodeStreams(LocalClient(registry))
+    files = tls.create_tls_files(options.state_dir, addresses=("127.0.0.1", str(subnet.first_service)))
     token = auth.new_token()
     api = ApiServer(registry, token=token, tls=files, pod_streams=streams, usage=streams)
+    clients = Clients(
+        LocalClient(registry),
+        LocalClient(registry, manager="kube-scheduler"),
+        LocalClient(registry, manager="kubelet", tokens=api.tokens),
+    )
     port = await _listen(api, options.port)
     bootstrap(registry, api_port=port)
     address = f"127.0.0.1:{port}"
@@ -141,7 +150,7 @@ async def _running(options: Options) -> AsyncIterator[_Running]:
         options.state_dir / "kubeconfig", auth.kubeconfig(f"https://{address}", files.ca_pem, token, options.name)
     )
     controlled = manager.ControllerSettings(ca_pem=files.ca_pem, pod_metrics=api.metrics or NoPodMetrics())
-    components = asyncio.ensure_future(_components(client, config, options, subnet, streams, controlled))
+    components = asyncio.ensure_future(_components(clients, config, options, subnet, streams, controlled))
     try:
         await _first_of(streams.dns, components)
         yield _Running(address, streams.dns.result(), subnet.number, components)
@@ -152,8 +161,17 @@ async def _running(options: Options) -> AsyncIterator[_Running]:
         subnet.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """The API as each kind of component sees it: its writes are recorded under its name."""
+
+    controllers: ApiClient
+    scheduler: ApiClient
+    kubelet: ApiClient
+
+
 async def _components(
-    client: ApiClient,
+    clients: Clients,
     config: ClusterConfig,
     options: Options,
     subnet: Subnet,
@@ -165,16 +183,16 @@ async def _components(
     from cluster.embedded.network.network import Network
     from cluster.embedded.scheduler import run_scheduler
 
-    network = Network(client)
+    network = Network(clients.controllers)
     addresses, pods = subnet.pool("node"), subnet.pool("pod")
     at = await network.start(addresses.next_address())
-    agents = _node_agents(client, config, options, (addresses, pods), at)
-    virtual = _virtual_nodes(client, config, addresses, pods)
+    agents = _node_agents(clients.kubelet, config, options, (addresses, pods), at, str(subnet.first_service))
+    virtual = _virtual_nodes(clients.kubelet, config, addresses, pods)
     streams.serve(agents, at.dns)
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(run_controllers(client, controlled))
-            group.create_task(run_scheduler(client))
+            group.create_task(run_controllers(clients.controllers, controlled))
+            group.create_task(run_scheduler(clients.scheduler))
             group.create_task(network.run())
             for agent in agents.values():
                 group.create_task(agent.run())
@@ -190,8 +208,9 @@ def _node_agents(
     options: Options,
     pools: tuple[AddressPool, AddressPool],
     network: NetworkAddresses,
+    api_service: str,
 ) -> dict[str, NodeAgent]:
-    """The agents by node. ``pools`` has the addresses of nodes and of pods."""
+    """The agents by node. ``pools`` has the addresses of nodes and of pods, ``api_service`` is the API's ClusterIP."""
     from cluster.embedded.events import EventRecorder
     from cluster.embedded.node.agent import NodeAgent
     from cluster.embedded.node.images import ImageMap
@@ -214,6 +233,7 @@ def _node_agents(
             restart_backoff_base_seconds=config.restart_backoff_base_seconds,
             dns=network.dns,
             relay=network.relay,
+            service_host=api_service,
             metrics_window_seconds=config.metrics_window_seconds,
             pod_shim=POD_SHIM,
         )
