@@ -218,7 +218,10 @@ RESOURCES: tuple[Resource, ...] = (
 )  # fmt: skip
 """The resources whose objects are kept."""
 
-SERVED = (*RESOURCES, *REVIEWS)
+BINDINGS = Resource("", "v1", "bindings", "Binding", singular="binding", verbs=("create",))
+"""The older way to put a pod on a node; nothing is stored."""
+
+SERVED = (*RESOURCES, *REVIEWS, BINDINGS)
 """All that discovery lists."""
 
 BY_PATH: Mapping[tuple[str, str, str], Resource] = {(r.group, r.version, r.plural): r for r in SERVED}

@@ -128,7 +128,7 @@ async def _running(options: Options) -> AsyncIterator[_Running]:
 
     config = ClusterConfig.load(options.config) if options.config else ClusterConfig()
     subnet = Subnet.claim()
-    registry = Registry(Store(), service_addresses=subnet.pool("service").next_address)
+    registry = Registry(Store(), service_addresses=subnet.pool("service").next_address, service_range=subnet.services())
     client = LocalClient(registry)
     streams = NodeStreams(client)
     files = tls.create_tls_files(options.state_dir)
@@ -247,6 +247,10 @@ class NodeStreams:
         """Begin to answer."""
         self._agents = agents
         self.dns.set_result(dns)
+
+    async def reach(self, namespace: str, pod: str) -> None:
+        """See PodStreams."""
+        await self._agent(namespace, pod)
 
     async def logs(self, namespace: str, pod: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         """See PodStreams."""

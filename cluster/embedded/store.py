@@ -18,6 +18,9 @@ from cluster.embedded.resources import Object, Resource
 EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
 
 
+Objects = list[Object]
+
+
 class NotFound(KeyError):
     """No object is stored under that key."""
 
@@ -67,6 +70,19 @@ class _Collection:
             return [self.objects[namespace, name] for name in self._names.get(namespace, ())]
         return [self.objects[space, name] for space in sorted(self._names) for name in self._names[space]]
 
+    def listed_at(self, namespace: str | None, version: int) -> list[Object]:
+        """The objects as of a version that the log reaches back to: every later change is undone."""
+        then = dict(self.objects)
+        for change in reversed(self.log):
+            if change.version <= version:
+                break
+            key = _key(change.object)
+            if change.previous is None:
+                del then[key]
+            else:
+                then[key] = change.previous
+        return [then[key] for key in sorted(then) if namespace is None or key[0] == namespace]
+
     def put(self, key: tuple[str, str], obj: Object) -> None:
         """Add or replace an object."""
         if key not in self.objects:
@@ -90,6 +106,10 @@ class Store:
     Args:
         log_size: how many changes of each resource a watch can go back.
         watcher_buffer: how many unread changes a watcher may have before it is dropped.
+
+    Attributes:
+        version: the resourceVersion of the latest change of any object.
+        compacted_version: what was before it cannot be listed any more.
     """
 
     def __init__(self, *, log_size: int = 5_000, watcher_buffer: int = 10_000) -> None:
@@ -97,7 +117,9 @@ class Store:
         self._log_size = log_size
         self._watcher_buffer = watcher_buffer
         self._next_watcher = 0
+        self._oldest_watchable = 0
         self.version = 1
+        self.compacted_version = 0
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object:
         """Return the stored object. Raises NotFound."""
@@ -109,6 +131,23 @@ class Store:
     def list(self, resource: Resource, namespace: str | None = None) -> list[Object]:
         """All objects of the resource (of one namespace), ordered by namespace and name, as etcd orders keys."""
         return self._collection(resource).listed(namespace)
+
+    def list_at(self, resource: Resource, namespace: str | None, version: int) -> Objects:
+        """What ``list`` returned at a resourceVersion. Raises VersionGone when that is compacted."""
+        collection = self._collection(resource)
+        if version < max(self.compacted_version, collection.oldest_version):
+            raise VersionGone(str(version))
+        if not collection.log or collection.log[-1].version <= version:
+            return collection.listed(namespace)
+        return collection.listed_at(namespace, version)
+
+    def compact(self, version: int) -> None:
+        """Forget the states before a resourceVersion, as etcd does when the API server asks it to."""
+        self.compacted_version = max(self.compacted_version, min(version, self.version))
+
+    def forget_changes(self) -> None:
+        """Let no watch go back beyond now, as after the start of a real server, whose watch cache begins empty."""
+        self._oldest_watchable = self.version
 
     def create(self, resource: Resource, obj: Object) -> Object:
         """Store a new object; returns it with its resourceVersion. Raises AlreadyExists."""
@@ -145,8 +184,9 @@ class Store:
         A watcher that does not read is dropped (VersionGone) once its buffer is full, as a real server does.
         """
         collection = self._collection(resource)
-        if after_version < collection.oldest_version:
-            raise VersionGone(str(after_version))
+        oldest = max(collection.oldest_version, self._oldest_watchable)
+        if after_version < oldest:
+            raise VersionGone(f"too old resource version: {after_version} ({oldest})")
         watcher = _Watcher(deque(c for c in collection.log if c.version > after_version), asyncio.Event())
         identity = self._next_watcher = self._next_watcher + 1
         collection.watchers[identity] = watcher

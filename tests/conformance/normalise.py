@@ -1,8 +1,9 @@
 """What varies from run to run, replaced by placeholders; everything else stays as it is.
 
 The list is the one of the recordings' README ("Volatile"): identities, versions, times, generated names, addresses,
-node ports, Helm's packed releases, ages in tables, the order of causes. A placeholder stands only for a value of the
-right form: a time that is no time, or a uid that is none, stays as it is and is told as a difference.
+node ports, Helm's packed releases, ages in tables, the order of causes, and that of unknown fields (the keys of
+recorded bodies are sorted, so that nobody knows in which order they were sent). A placeholder stands only for a value
+of the right form: a time that is no time, or a uid that is none, stays as it is and is told as a difference.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ _SECONDS = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _MICROS = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _ADDRESS = re.compile(r"\b(?:10\.244|127\.(?!0\.0\.1\b)\d+)\.\d+\.\d+\b")
 _VERSIONS = re.compile(r"(resource ?[vV]ersion:? ?|current: |in record \(|precondition \(|record \(|revision )(\d+)")
+_TOO_OLD = re.compile(r"(too old resource version: )\d+ \(\d+\)")
+_UNKNOWN_FIELDS = re.compile(r'unknown field "[^"]*"(?:, unknown field "[^"]*")+')
 _ACCESS = re.compile(rf"(kube-api-access-)[{_LETTERS}]{{5}}")
 _LABEL = re.compile(rf"(pod-template-hash=)[{_LETTERS}]+")
 _QUOTED = re.compile(rf'"([A-Za-z0-9.-]+)-[{_LETTERS}]{{5}}"')
@@ -57,6 +60,8 @@ def text(value: str) -> str:
     value = _EVENT.sub(".<event>", value)
     value = _GENERATED.sub(r"\1-<hash>-<rand>", value)
     value = _HASHED.sub(r"\1-<hash>", value)
+    value = _UNKNOWN_FIELDS.sub(lambda match: ", ".join(sorted(match[0].split(", "))), value)
+    value = _TOO_OLD.sub(r"\1<rv> (<rv>)", value)
     value = _VERSIONS.sub(r"\1<rv>", value)
     value = _ACCESS.sub(r"\1<rand>", value)
     value = _LABEL.sub(r"\1<hash>", value)

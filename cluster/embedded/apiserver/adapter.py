@@ -35,7 +35,7 @@ class WriteOptions:
             field_manager=query.get("fieldManager") or user_agent.split("/", 1)[0],
             field_validation=query.get("fieldValidation", ""),
             dry_run=parse_dry_run(query.getall("dryRun", [])),
-            force=query.get("force", "").lower() == "true",
+            force=query.get("force", "").lower() not in ("", "0", "false"),
         )
 
 

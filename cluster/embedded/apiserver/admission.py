@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cluster.embedded.apiserver import status
+from cluster.embedded.apiserver.names import shown_name
 from cluster.embedded.resources import NAMESPACES, NODES, PODS, PRIORITY_CLASSES, Object, Resource
 from cluster.embedded.store import NotFound, Store
 
@@ -35,7 +36,7 @@ def _namespace_accepts(store: Store, resource: Resource, obj: Object) -> None:
             raise status.not_found(NAMESPACES, name) from None
         return
     if "deletionTimestamp" in namespace["metadata"]:
-        raise status.namespace_terminating(resource, obj["metadata"].get("name", ""), name)
+        raise status.namespace_terminating(resource, shown_name(obj), name)
 
 
 def _pod_priority(store: Store, pod: Object) -> None:
@@ -43,7 +44,7 @@ def _pod_priority(store: Store, pod: Object) -> None:
     value, policy, name = _priority_of(store, spec.get("priorityClassName", ""))
     if value is None:
         problem = f"no PriorityClass with name {name} was found"
-        raise status.forbidden(PODS, pod["metadata"].get("name", ""), problem)
+        raise status.forbidden(PODS, shown_name(pod), problem)
     if name:
         spec["priorityClassName"] = name
     spec.setdefault("priority", value)

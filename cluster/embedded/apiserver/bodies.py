@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import orjson
 
-from cluster.embedded.apiserver import yaml_limits
+from cluster.embedded.apiserver import gojson, yaml_limits
 from cluster.embedded.apiserver.refusals import bad_request, unsupported_body_type, unsupported_patch_type
 from cluster.embedded.resources import Object, Resource
 
@@ -19,6 +21,7 @@ PATCH_TYPES = {
     "application/apply-patch+yaml": "apply",
 }
 PROTOBUF = "application/vnd.kubernetes.protobuf"
+_TYPED = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 _JSON = ("", "application/json", "application/octet-stream")
 
 
@@ -27,8 +30,34 @@ def decode_object(raw: bytes, content_type: str, resource: Resource, *, kind: st
     expected = kind or resource.kind
     body = _decode(raw, content_type, expected)
     if not isinstance(body, dict):
-        raise _unrecognized(expected, f"json: cannot unmarshal {_go_type(body)} into Go value", raw)
+        raise _unrecognized(expected, f"json: cannot unmarshal {_go_type(body)} into Go value of type {_TYPED}", raw)
     return body
+
+
+def duplicates(raw: bytes, content_type: str) -> list[str]:
+    """What strict field validation says about keys that are there twice; empty for a body without any."""
+    if content_type in _JSON:
+        return [f'duplicate field "{path}"' for path in gojson.duplicate_fields(raw)]
+    if content_type != "application/yaml":
+        return []
+    yaml, loader = _yaml()
+    twice = _doubled(yaml, yaml.compose(raw, loader))
+    found = [f'  line {line}: key "{key}" already set in map' for line, key in twice]
+    return ["yaml: unmarshal errors:\n" + "\n".join(found)] if found else []
+
+
+def _doubled(yaml: Any, node: Any) -> Iterator[tuple[int, str]]:
+    """Line and text of the keys of YAML mappings that were there before."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _doubled(yaml, item)
+    elif isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, item in node.value:
+            if key.value in seen:
+                yield key.start_mark.line + 1, key.value
+            seen.add(str(key.value))
+            yield from _doubled(yaml, item)
 
 
 def decode_patch(raw: bytes, content_type: str) -> tuple[str, Any]:
@@ -38,8 +67,10 @@ def decode_patch(raw: bytes, content_type: str) -> tuple[str, Any]:
         raise unsupported_patch_type()
     try:
         patch = load_yaml(raw) if patch_type == "apply" else orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise bad_request(f"error decoding patch: {_go_json_error(raw, error)}") from None
     except ValueError as error:
-        raise bad_request(f"error decoding patch: {error}") from None
+        raise bad_request(f"error decoding YAML: error converting YAML to JSON: {error}") from None
     wanted = list if patch_type == "json" else dict
     if not isinstance(patch, wanted):
         target = "[]handlers.jsonPatchOp" if patch_type == "json" else "map[string]interface {}"
@@ -65,20 +96,48 @@ def load_yaml(raw: bytes) -> Any:
         yaml, loader = _yaml()
         try:
             yaml_limits.check(raw, yaml, loader)
-            return yaml.load(raw, loader)
+            return _json_value(yaml.load(raw, loader))
+        except yaml.MarkedYAMLError as error:
+            raise ValueError(_go_yaml_error(error, is_scanner=isinstance(error, yaml.scanner.ScannerError))) from None
         except yaml.YAMLError as error:
             raise ValueError(f"yaml: {error}") from None
+
+
+def _go_yaml_error(error: Any, *, is_scanner: bool) -> str:
+    """The error in the words, and with the line, of Go's YAML package."""
+    lines = [mark.line for mark in (error.context_mark, error.problem_mark) if mark and mark.line]
+    where = f"line {lines[0] + is_scanner}: " if lines else ""
+    return f"yaml: {where}{error.problem}"
+
+
+def _json_value(value: Any) -> Any:
+    """YAML's value with JSON's keys, which are text."""
+    if isinstance(value, dict):
+        return {_json_key(key): _json_value(item) for key, item in value.items()}
+    return [_json_value(item) for item in value] if isinstance(value, list) else value
+
+
+def _json_key(key: Any) -> str:
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return str(key)
 
 
 @cache
 def _yaml() -> tuple[Any, Any]:
     import yaml
 
+    one_letter = ("tag:yaml.org,2002:bool", re.compile("[yYnN]$"))
+
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # chosen at run time
         yaml_implicit_resolvers = {
-            first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+            first: [
+                *([one_letter] if first in ("y", "Y", "n", "N") else []),
+                *((tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"),
+            ]
             for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
         }
+        bool_values = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
 
     return yaml, Loader
 
@@ -106,10 +165,7 @@ def _decode_json(raw: bytes, expected: str) -> Any:
 
 
 def _go_json_error(raw: bytes, error: json.JSONDecodeError) -> str:
-    text = raw.decode(errors="replace")
-    if error.pos >= len(text.rstrip()):
-        return "unexpected end of JSON input"
-    return f"invalid character {text[error.pos]!r} looking for beginning of value"
+    return gojson.syntax_error(raw.decode("latin-1")) or str(error)
 
 
 def _unrecognized(expected: str, problem: str, raw: bytes) -> Exception:

@@ -5,13 +5,36 @@ from __future__ import annotations
 from cluster.embedded.apiserver.authorization import default_policy
 from cluster.embedded.apiserver.registry import Registry
 from cluster.embedded.client import ApiError
-from cluster.embedded.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, NAMESPACES, SERVICES, Object, Resource
+from cluster.embedded.resources import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    NAMESPACES,
+    PRIORITY_CLASSES,
+    SERVICES,
+    Object,
+    Resource,
+)
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
+_PRIORITY_CLASSES: list[Object] = [
+    {
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "metadata": {"name": name},
+        "value": value,
+        "description": f"Used for system critical pods that must {rule}.",
+    }
+    for name, value, rule in (
+        ("system-cluster-critical", 2_000_000_000, "run in the cluster, but can be moved to another node if necessary"),
+        ("system-node-critical", 2_000_001_000, "not be moved from their current node"),
+    )
+]
+
+
 def bootstrap(registry: Registry, *, api_port: int = 6443) -> None:
-    """Create the system namespaces, the Service default/kubernetes, and the default roles, unless they exist.
+    """Create what every cluster has, unless it exists: namespaces, the API's Service, roles, priority classes.
 
     Args:
         api_port: the port that the API server listens on.
@@ -23,6 +46,9 @@ def bootstrap(registry: Registry, *, api_port: int = 6443) -> None:
         _ensure(registry, CLUSTER_ROLES, role)
     for binding in default_policy.cluster_role_bindings():
         _ensure(registry, CLUSTER_ROLE_BINDINGS, binding)
+    for priority_class in _PRIORITY_CLASSES:
+        _ensure(registry, PRIORITY_CLASSES, priority_class)
+    registry.store.forget_changes()
 
 
 def _namespace(name: str) -> Object:
@@ -53,7 +79,7 @@ def _kubernetes_service(port: int) -> Object:
 
 def _ensure(registry: Registry, resource: Resource, obj: Object) -> None:
     try:
-        registry.create(resource, obj)
+        registry.create(resource, obj, field_manager="kube-apiserver")
     except ApiError as error:
         if error.code != 409:
             raise

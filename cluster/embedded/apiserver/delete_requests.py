@@ -10,7 +10,7 @@ from cluster.embedded.apiserver.adapter import Adapter, parse_dry_run
 from cluster.embedded.apiserver.refusals import bad_request, invalid
 from cluster.embedded.apiserver.watch import is_true, number
 from cluster.embedded.client import ApiError
-from cluster.embedded.resources import Object, Resource
+from cluster.embedded.resources import JOBS, Object, Resource
 
 _PROPAGATIONS = ("Foreground", "Background", "Orphan")
 
@@ -62,6 +62,16 @@ def _propagation(body: Object) -> str | None:
 
 def _invalid(reason: str, problem: str) -> ApiError:
     return invalid("DeleteOptions", "meta.k8s.io", "", "propagationPolicy", reason, problem)
+
+
+def deletion_warnings(resource: Resource, options: DeleteOptions) -> list[str]:
+    """What a client is warned of that does not say what becomes of the pods of a Job."""
+    if resource is JOBS and options.propagation is None:
+        return [
+            "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove "
+            "them or set propagationPolicy=Orphan to suppress this warning"
+        ]
+    return []
 
 
 def delete_one(

@@ -10,7 +10,7 @@ from typing import Any
 
 from cluster.embedded.apiserver import status
 from cluster.embedded.apiserver.lifecycle import now, shifted
-from cluster.embedded.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS, SERVICES, Object, Resource
+from cluster.embedded.resources import JOBS, NAMESPACES, PODS, SERVICE_ACCOUNTS, SERVICES, Object, Resource
 
 _FINALIZERS = {"Orphan": "orphan", "Foreground": "foregroundDeletion"}
 _UNDELETABLE_NAMESPACES = ("default", "kube-system", "kube-public")
@@ -64,7 +64,8 @@ def plan(resource: Resource, obj: Object, grace_seconds: int | None, propagation
     metadata = obj["metadata"]
     if "deletionTimestamp" in metadata and "deletionGracePeriodSeconds" in metadata:
         return _again(obj, grace_seconds)
-    finalizers = _finalizers(metadata.get("finalizers", []), propagation)
+    default = "Orphan" if resource is JOBS else None  # for compatibility, says a real server
+    finalizers = _finalizers(metadata.get("finalizers", []), propagation or default)
     if resource is PODS:
         grace = _pod_grace(obj, grace_seconds)
         return Deletion(_marked(obj, grace, finalizers), remove=grace == 0 and not finalizers)

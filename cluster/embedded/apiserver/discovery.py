@@ -12,7 +12,7 @@ import orjson
 
 from cluster.embedded.apiserver.negotiation import media_types
 from cluster.embedded.apiserver.routes import SUBRESOURCES
-from cluster.embedded.resources import REVIEWS, SERVED, Object, Resource
+from cluster.embedded.resources import BINDINGS, REVIEWS, SERVED, Object, Resource
 
 VERSION: dict[str, str] = {
     "major": "1",
@@ -157,7 +157,7 @@ def _resource_list(group: str, version: str, served: Served) -> Object | None:
     entries = [entry for resource in resources for entry in _entries(resource)]
     return {
         "kind": "APIResourceList",
-        "apiVersion": "v1",
+        **({"apiVersion": "v1"} if group else {}),
         "groupVersion": resources[0].api_version,
         "resources": entries,
     }
@@ -175,7 +175,7 @@ def _entries(resource: Resource) -> list[Object]:
         entry["shortNames"] = list(resource.short_names)
     if resource.categories:
         entry["categories"] = list(resource.categories)
-    if resource not in REVIEWS:
+    if resource not in REVIEWS and resource is not BINDINGS:
         entry["storageVersionHash"] = _storage_version_hash(resource)
     return [entry, *(_subresource_entry(resource, name) for name in served_subresources(resource))]
 

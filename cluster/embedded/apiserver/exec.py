@@ -14,7 +14,7 @@ import orjson
 from aiohttp import WSMessage, WSMsgType, web
 
 from cluster.embedded.apiserver.adapter import Adapter
-from cluster.embedded.apiserver.pod_access import STREAM_TIMEOUT_SECONDS, container_of
+from cluster.embedded.apiserver.pod_access import STREAM_TIMEOUT_SECONDS, container_of, node_of
 from cluster.embedded.apiserver.pod_streams import ExecSession, PodStreams
 from cluster.embedded.apiserver.refusals import bad_request
 from cluster.embedded.apiserver.routes import Route
@@ -41,9 +41,11 @@ async def handle(
     """GET (or POST) of ``pods/exec`` or ``pods/attach``. Raises ApiError; after the upgrade, errors go to channel 3."""
     pod = adapter.get(PODS, route.namespace, route.name)
     container = container_of(pod, request.query.get("container", ""))
-    if not (pod.get("spec") or {}).get("nodeName"):
+    if not node_of(adapter, pod):
         raise bad_request(f"pod {route.name} does not have a host assigned")
     if request.headers.get("Upgrade", "").lower() != "websocket":
+        if request.headers.get("Upgrade"):
+            await streams.reach(route.namespace or "", route.name)
         raise bad_request("Upgrade request required")
     command = request.query.getall("command", [])
     if not command and route.subresource == "exec":

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from cluster.embedded.apiserver import discovery, exec, metrics, openapi, pod_access, pod_actions, port_forward, scale
 from cluster.embedded.apiserver.access import Access
+from cluster.embedded.apiserver.compaction import keep_compacting
 from cluster.embedded.apiserver.gotext import go_quote
 from cluster.embedded.apiserver.metrics import METRICS, MetricsApi
 from cluster.embedded.apiserver.negotiation import negotiate
@@ -31,7 +32,7 @@ from cluster.embedded.apiserver.streams import SLOW_CLIENT_SECONDS, ClientTooSlo
 from cluster.embedded.apiserver.usage import UsageSource
 from cluster.embedded.apiserver.watch import BOOKMARK_PERIOD_SECONDS
 from cluster.embedded.client import ApiError
-from cluster.embedded.resources import REVIEWS, SERVED
+from cluster.embedded.resources import BINDINGS, REVIEWS, SERVED
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
@@ -90,6 +91,7 @@ class ApiServer:
         self._open_streams = OpenStreams(slow_client_seconds)
         self._rest = Rest(self._adapter, self._open_streams, bookmark_period_seconds=bookmark_period_seconds)
         self._runner: web.ServerRunner | None = None
+        self._compacting: asyncio.Task[None] | None = None
         self._address = ""
 
     @property
@@ -127,6 +129,7 @@ class ApiServer:
         await self._runner.setup()
         context = self._tls.context() if self._tls else None
         await web.TCPSite(self._runner, host, port, ssl_context=context).start()
+        self._compacting = asyncio.create_task(keep_compacting(self._adapter.registry.store))
         bound: int = self._runner.addresses[0][1]
         self._address = f"{host}:{bound}"
         return bound
@@ -134,6 +137,8 @@ class ApiServer:
     async def stop(self) -> None:
         """End all watches and streams, then close."""
         self._open_streams.end_all()
+        if self._compacting:
+            self._compacting.cancel()
         if self._runner:
             await self._runner.cleanup()
         await self._access.stop()
@@ -202,6 +207,8 @@ class ApiServer:
     async def _resource(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
         if route.resource in REVIEWS:
             return await self._access.review(request, route)
+        if route.resource is BINDINGS:
+            return await pod_actions.bind(request, route, self._adapter)
         allowed = SUBRESOURCES.get(route.subresource, _METHODS)
         if request.method not in allowed:
             raise method_not_allowed()
@@ -220,8 +227,14 @@ class ApiServer:
                 return await exec.handle(request, route, self._adapter, self._pod_streams, self._open_streams)
             case "portforward":
                 return await port_forward.handle(request, route, self._adapter, self._pod_streams, self._open_streams)
-        response = await self._rest.handle(request, route)
-        if (warning := DEPRECATED.get(route.resource.group_resource)) and not response.prepared:
+        warning = DEPRECATED.get(route.resource.group_resource)
+        try:
+            response = await self._rest.handle(request, route)
+        except ApiError as error:
+            if not warning:
+                raise
+            response = error_response(error)
+        if warning and not response.prepared:
             response.headers.add("Warning", f"299 - {go_quote(warning)}")
         return response
 

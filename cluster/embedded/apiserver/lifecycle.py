@@ -52,6 +52,7 @@ _FRESH_STATUS: dict[str, dict[str, Any]] = {
         "currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0,
     },
 }  # fmt: skip
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _KEPT_METADATA = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 
 
@@ -88,6 +89,8 @@ def prepare_new(resource: Resource, obj: Object) -> None:
         _job_identity(obj)
     elif resource is PERSISTENT_VOLUME_CLAIMS:
         metadata.setdefault("finalizers", ["kubernetes.io/pvc-protection"])
+    elif resource is DAEMON_SETS:
+        metadata["annotations"] = {**metadata.get("annotations", {}), _TEMPLATE_GENERATION: "1"}
     if resource is PODS:
         _positive_grace(obj["spec"])
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from cluster.embedded.apiserver import status
+from cluster.embedded.apiserver.refusals import expired
 from cluster.embedded.apiserver.registry import Registry
 from cluster.embedded.apiserver.selectors import field_selector, label_selector
 from cluster.embedded.client import ObjectList, PatchType, Propagation, WatchEvent
@@ -64,7 +65,7 @@ class LocalClient:
                     kind = "MODIFIED" if was and now else "ADDED" if now else "DELETED"
                     yield WatchEvent(kind, change.object)
         except VersionGone as gone:
-            raise status.failure(410, "Expired", f"too old resource version: {gone}") from None
+            raise expired(gone) from None
 
     async def create(self, resource: Resource, obj: Object, *, subresource: str = "") -> Object:
         namespace = obj["metadata"].get("namespace") or ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from typing import Any
 
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5
@@ -51,6 +52,12 @@ _BAD_CONFIG_KEY = (
     "or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
 )
 _BAD_ENV_NAME = "a valid environment variable name must consist only of printable ASCII characters other than '='"
+
+
+def shown_name(obj: dict[str, Any]) -> str:
+    """How a refusal names a new object that has not got its name yet."""
+    metadata = obj["metadata"]
+    return str(metadata.get("name") or metadata.get("generateName", ""))
 
 
 def generate(prefix: str) -> str:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cluster.embedded.apiserver import tables
-from cluster.embedded.apiserver.refusals import not_acceptable
+from cluster.embedded.apiserver.gotext import go_quote
+from cluster.embedded.apiserver.refusals import bad_request, not_acceptable
 from cluster.embedded.resources import Object, Resource
 
 Form = Literal["object", "table", "metadata"]
@@ -21,6 +22,7 @@ _FORMS: dict[str, Form] = {
     "PartialObjectMetadata": "metadata",
     "PartialObjectMetadataList": "metadata",
 }
+_INCLUDED = ("", "Metadata", "Object", "None")
 _JSON = ("application/json", "*/*", "application/*")
 
 
@@ -53,6 +55,12 @@ class Presenter:
     resource: Resource
     form: Form = "object"
     include_object: str = "Metadata"
+
+    def __post_init__(self) -> None:
+        """Raises ApiError 400 for table rows of a form that there is not."""
+        if self.form == "table" and self.include_object not in _INCLUDED:
+            problem = f"Invalid value: {go_quote(self.include_object)}: must be 'Metadata', 'Object', 'None', or empty"
+            raise bad_request(f"Unable to convert to Table as requested: includeObject: {problem}")
 
     def one(self, obj: Object) -> Object:
         """A single object."""

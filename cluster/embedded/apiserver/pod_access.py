@@ -14,9 +14,10 @@ from cluster.embedded.apiserver.pod_streams import LogOptions, PodStreams
 from cluster.embedded.apiserver.refusals import bad_request, invalid
 from cluster.embedded.apiserver.responses import NO_CACHE
 from cluster.embedded.apiserver.routes import Route
+from cluster.embedded.apiserver.status import not_found
 from cluster.embedded.apiserver.streams import OpenStreams
 from cluster.embedded.apiserver.watch import is_true, number
-from cluster.embedded.resources import PODS, Object
+from cluster.embedded.resources import NODES, PODS, Object
 
 _HEADERS_AFTER_SECONDS = 0.5
 STREAM_TIMEOUT_SECONDS = 4 * 3600
@@ -38,6 +39,14 @@ def container_of(pod: Object, wanted: str) -> str:
         choice = " ".join(names)
         raise bad_request(f"a container name must be specified for pod {name}, choose one of: [{choice}]")
     return str(names[0])
+
+
+def node_of(adapter: Adapter, pod: Object) -> str:
+    """The pod's node, empty when it has none yet. Raises ApiError 404 when there is no such node."""
+    node = str((pod.get("spec") or {}).get("nodeName") or "")
+    if node and not adapter.exists(NODES, None, node):
+        raise not_found(PODS, node)  # the node's name in a message about pods: so says a real server
+    return node
 
 
 def log_options(query: Mapping[str, str], pod: str) -> LogOptions:
@@ -80,7 +89,7 @@ async def logs(
     pod = adapter.get(PODS, route.namespace, route.name)
     container = container_of(pod, request.query.get("container", ""))
     options = log_options(request.query, route.name)
-    if not (pod.get("spec") or {}).get("nodeName"):
+    if not node_of(adapter, pod):
         return web.Response(status=204, headers=NO_CACHE)
     chunks = aiter(streams.logs(route.namespace or "", route.name, container, options))
     first = asyncio.ensure_future(_next(chunks))

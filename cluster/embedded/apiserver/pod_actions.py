@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from aiohttp import web
 
 from cluster.embedded.apiserver.adapter import Adapter
 from cluster.embedded.apiserver.bodies import decode_object
-from cluster.embedded.apiserver.refusals import bad_request
+from cluster.embedded.apiserver.refusals import bad_request, method_not_allowed
 from cluster.embedded.apiserver.responses import json_response
 from cluster.embedded.apiserver.rest import content_type, write_options
 from cluster.embedded.apiserver.routes import Route
@@ -14,8 +16,12 @@ from cluster.embedded.resources import PODS, Object
 
 
 async def bind(request: web.BaseRequest, route: Route, adapter: Adapter) -> web.Response:
-    """POST of a Binding: the pod is assigned to a node. Raises ApiError."""
-    binding = _named(decode_object(await request.read(), content_type(request), PODS, kind="Binding"), route)
+    """POST of a Binding, to a pod or to ``bindings``: the pod is assigned to a node. Raises ApiError."""
+    if request.method != "POST":
+        raise method_not_allowed()
+    sent = decode_object(await request.read(), content_type(request), PODS, kind="Binding")
+    name = route.name or str((sent.get("metadata") or {}).get("name") or "")
+    binding = _named(sent, replace(route, name=name))
     if not (binding.get("target") or {}).get("name"):
         raise bad_request("target.name: Required value")
     dry_run = write_options(request).dry_run

@@ -59,6 +59,10 @@ class ExecSession(Protocol):
 class PodStreams(Protocol):
     """Logs, commands and ports of the pods of the cluster. Every method raises ApiError for what it cannot serve."""
 
+    async def reach(self, namespace: str, pod: str) -> None:
+        """Whether the pod's node can be dialled, which is tried before a connection is upgraded."""
+        ...
+
     def logs(self, namespace: str, pod: str, container: str, options: LogOptions) -> AsyncIterator[bytes]: ...
 
     async def exec(

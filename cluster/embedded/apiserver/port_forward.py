@@ -15,7 +15,7 @@ from aiohttp import WSMsgType, web
 
 from cluster.embedded.apiserver.adapter import Adapter
 from cluster.embedded.apiserver.forwarding import Connect, Forwarding
-from cluster.embedded.apiserver.pod_access import STREAM_TIMEOUT_SECONDS
+from cluster.embedded.apiserver.pod_access import STREAM_TIMEOUT_SECONDS, node_of
 from cluster.embedded.apiserver.pod_streams import PodConnection, PodStreams
 from cluster.embedded.apiserver.port_forward_spdy import SpdyTunnel
 from cluster.embedded.apiserver.refusals import bad_request
@@ -39,8 +39,10 @@ async def handle(
 ) -> web.StreamResponse:
     """GET (or POST) of ``pods/portforward``. Raises ApiError before the upgrade."""
     pod = adapter.get(PODS, route.namespace, route.name)
-    if not (pod.get("spec") or {}).get("nodeName"):
+    if not node_of(adapter, pod):
         raise bad_request(f"pod {route.name} does not have a host assigned")
+    if request.headers.get("Upgrade"):
+        await streams.reach(route.namespace or "", route.name)
     if request.headers.get("Upgrade", "").lower() != "websocket":
         raise bad_request("Upgrade request required")
     offered = request.headers.get("Sec-WebSocket-Protocol", "")

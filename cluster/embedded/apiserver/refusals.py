@@ -58,8 +58,8 @@ def timed_out() -> ApiError:
     return status.failure(504, "Timeout", message, {})
 
 
-def expired(version: object) -> ApiError:
-    return status.failure(410, "Expired", f"too old resource version: {version}")
+def expired(problem: object) -> ApiError:
+    return status.failure(410, "Expired", str(problem))
 
 
 def version_from_the_future(version: int, current: int) -> ApiError:

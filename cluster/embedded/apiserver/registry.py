@@ -6,6 +6,7 @@ A write is decoded by schema, gets defaults and managedFields, passes admission,
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import IPv4Network
 from typing import Any
 
 from cluster.embedded.apiserver import deletion, lifecycle, status, subresources
@@ -31,6 +32,7 @@ from cluster.embedded.apiserver.options import (
     unknown_warnings,
 )
 from cluster.embedded.apiserver.patching import check_name, patched, unusable
+from cluster.embedded.apiserver.pod_warnings import pod_warnings
 from cluster.embedded.apiserver.schema import type_of
 from cluster.embedded.apiserver.selectors import field_selector, label_selector
 from cluster.embedded.apiserver.service_accounts import admit_account
@@ -56,6 +58,7 @@ class Registry:
     Args:
         store: where objects live.
         service_addresses: gives the next free ClusterIP; without it Services get none.
+        service_range: the addresses that a Service may choose from; any when it is None.
         service_accounts: whether pods need a ServiceAccount and get its credentials as a volume.
     """
 
@@ -64,11 +67,12 @@ class Registry:
         store: Store,
         *,
         service_addresses: Callable[[], str] | None = None,
+        service_range: IPv4Network | None = None,
         service_accounts: bool = False,
     ) -> None:
         self.store = store
         self._service_accounts = service_accounts
-        self._services = ServiceAllocator(store, service_addresses)
+        self._services = ServiceAllocator(store, service_addresses, service_range)
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object:
         """The stored object."""
@@ -103,6 +107,7 @@ class Registry:
         """Store a new object; its namespace is the one in its metadata."""
         check_field_validation("CreateOptions", field_validation)
         new = self._decoded(resource, obj, field_validation, warnings)
+        _warn(resource, new, None, warnings)
         apply_defaults(resource, new)
         manager = Manager(field_manager or "unknown", "Update", resource.api_version)
         before, after = blank_part(resource), tracked_part(resource, new, "")
@@ -138,7 +143,9 @@ class Registry:
             )
         old = self.get(resource, namespace, name)
         new = self._decoded(resource, obj, field_validation, warnings)
-        return self._replace(resource, old, new, manager, dry_run)
+        replaced = self._replace(resource, old, new, manager, dry_run)
+        _warn(resource, replaced, old, warnings)
+        return replaced
 
     def patch(
         self,
@@ -160,7 +167,10 @@ class Registry:
         check_manager(field_manager, patch_type, force=force)
         if patch_type == "apply":
             manager = Manager(field_manager, "Apply", resource.api_version, subresource)
-            return self._apply(resource, namespace, name, patch, manager, force=force, dry_run=dry_run)
+            old = self.store.get(resource, namespace, name) if self.exists(resource, namespace, name) else None
+            applied = self._apply(resource, namespace, name, patch, manager, force=force, dry_run=dry_run)
+            _warn(resource, applied, old, warnings)
+            return applied
         old = self.get(resource, namespace, name)
         if subresource == "scale":
             return subresources.patch_scale(self, resource, old, patch, patch_type, field_manager, dry_run)
@@ -175,7 +185,9 @@ class Registry:
             raise unusable(changed, patch, patch_type, strict_problem(decoder.unknown))
         unknown_warnings(decoder.unknown, field_validation, warnings)
         manager = Manager(field_manager or "unknown", "Update", resource.api_version, subresource)
-        return self._replace(resource, old, new, manager, dry_run)
+        replaced = self._replace(resource, old, new, manager, dry_run)
+        _warn(resource, replaced, old, warnings)
+        return replaced
 
     def delete(
         self,
@@ -244,13 +256,13 @@ class Registry:
 
     def _insert(self, resource: Resource, new: Object, dry_run: bool) -> Object:
         metadata = new["metadata"]
-        if metadata.pop("resourceVersion", "") and not dry_run:
+        if metadata.get("resourceVersion") and not dry_run:
             raise status.internal_error("resourceVersion should not be set on objects to be created")
-        if not metadata.get("name") and metadata.get("generateName"):
-            metadata["name"] = generate(metadata["generateName"])
         admit(self.store, resource, new)
         if self._service_accounts and resource is PODS:
             admit_account(self.store, new)
+        if not metadata.get("name") and metadata.get("generateName"):
+            metadata["name"] = generate(metadata["generateName"])
         lifecycle.prepare_new(resource, new)
         validate(resource, new)
         if resource is SERVICES:
@@ -316,3 +328,8 @@ class Registry:
         if removed and not deletion.answers_object(resource):
             return status.deleted(resource, obj)
         return obj
+
+
+def _warn(resource: Resource, new: Object, old: Object | None, warnings: Warnings) -> None:
+    if warnings is not None:
+        warnings.extend(pod_warnings(resource, new, old))

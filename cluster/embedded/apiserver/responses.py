@@ -50,9 +50,9 @@ def text_response(text: str, status: int = 200) -> web.Response:
     return web.Response(text=text, status=status, headers=NO_CACHE)
 
 
-def error_response(error: ApiError) -> web.Response:
+def error_response(error: ApiError, *, warnings: Sequence[str] = ()) -> web.Response:
     """The Status of a refusal, with Retry-After where the Status says so."""
-    response = json_response(error.status, error.code)
+    response = json_response(error.status, error.code, warnings=warnings)
     retry = (error.status.get("details") or {}).get("retryAfterSeconds")
     if retry:
         response.headers["Retry-After"] = str(retry)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from aiohttp import web
 
 from cluster.embedded.apiserver.adapter import Adapter, WriteOptions
-from cluster.embedded.apiserver.bodies import decode_delete_options, decode_object, decode_patch
-from cluster.embedded.apiserver.delete_requests import DeleteOptions, delete_one
+from cluster.embedded.apiserver.bodies import decode_delete_options, decode_object, decode_patch, duplicates
+from cluster.embedded.apiserver.delete_requests import DeleteOptions, delete_one, deletion_warnings
 from cluster.embedded.apiserver.lists import check_version, list_page
 from cluster.embedded.apiserver.negotiation import Presenter, negotiate
 from cluster.embedded.apiserver.refusals import bad_request, invalid, method_not_allowed
-from cluster.embedded.apiserver.responses import ITEMS_AT_ONCE, NO_CACHE, json_response, list_response
+from cluster.embedded.apiserver.responses import ITEMS_AT_ONCE, NO_CACHE, error_response, json_response, list_response
 from cluster.embedded.apiserver.routes import Route
+from cluster.embedded.apiserver.status import undecodable
 from cluster.embedded.apiserver.streams import OpenStreams
 from cluster.embedded.apiserver.watch import BOOKMARK_PERIOD_SECONDS, Watch, WatchOptions, is_true
 from cluster.embedded.client import ApiError
@@ -96,21 +97,30 @@ class Rest:
         return response
 
     async def _create(self, request: web.BaseRequest, route: Route) -> web.Response:
-        obj = decode_object(await request.read(), content_type(request), route.resource)
+        raw, media, options = await request.read(), content_type(request), write_options(request)
+        obj = decode_object(raw, media, route.resource)
         metadata = _metadata(obj)
         _check_namespace(route, metadata)
-        options = write_options(request)
-        created = self._adapter.create(route.resource, route.namespace, obj, options)
-        return json_response(_presenter(request, route).one(created), 201, warnings=options.warnings)
+        _check_duplicates(raw, media, route, options)
+        presenter = _presenter(request, route)
+        try:
+            created = self._adapter.create(route.resource, route.namespace, obj, options)
+        except ApiError as error:
+            return error_response(error, warnings=options.warnings)
+        return json_response(presenter.one(created), 201, warnings=options.warnings)
 
     async def _put(self, request: web.BaseRequest, route: Route) -> web.Response:
-        obj = decode_object(await request.read(), content_type(request), route.resource)
+        raw, media, options = await request.read(), content_type(request), write_options(request)
+        obj, presenter = decode_object(raw, media, route.resource), _presenter(request, route)
         metadata = _metadata(obj)
         _check_name(route, metadata)
         _check_namespace(route, metadata)
-        options, presenter = write_options(request), _presenter(request, route)
+        _check_duplicates(raw, media, route, options)
         existed = self._exists(route)
-        updated = self._adapter.update(route.resource, obj, options, subresource=route.subresource)
+        try:
+            updated = self._adapter.update(route.resource, obj, options, subresource=route.subresource)
+        except ApiError as error:
+            return error_response(error, warnings=options.warnings)
         return json_response(presenter.one(updated), 200 if existed else 201, warnings=options.warnings)
 
     async def _patch(self, request: web.BaseRequest, route: Route) -> web.Response:
@@ -119,22 +129,25 @@ class Rest:
         if patch_type == "apply":
             existed = self._exists(route)
             _check_apply(request, route, patch)
-        patched = self._adapter.patch(
-            route.resource,
-            route.namespace,
-            route.name,
-            patch,
-            options,
-            patch_type=patch_type,
-            subresource=route.subresource,
-        )
+        try:
+            patched = self._adapter.patch(
+                route.resource,
+                route.namespace,
+                route.name,
+                patch,
+                options,
+                patch_type=patch_type,
+                subresource=route.subresource,
+            )
+        except ApiError as error:
+            return error_response(error, warnings=options.warnings)
         code = 200 if existed else 201
         return json_response(_presenter(request, route).one(patched), code, warnings=options.warnings)
 
     async def _delete(self, request: web.BaseRequest, route: Route) -> web.Response:
         options = await delete_options(request)
         answer = delete_one(self._adapter, route.resource, route.namespace, route.name, options)
-        return json_response(answer)
+        return json_response(answer, warnings=deletion_warnings(route.resource, options))
 
     async def _delete_collection(self, request: web.BaseRequest, route: Route) -> web.Response:
         query, options = request.query, await delete_options(request)
@@ -182,6 +195,14 @@ def _metadata(obj: Object) -> Object:
     return metadata
 
 
+def _check_duplicates(raw: bytes, media: str, route: Route, options: WriteOptions) -> None:
+    """Keys that are there twice are refused or warned of, as fieldValidation says. Raises ApiError 400."""
+    found = duplicates(raw, media) if options.field_validation != "Ignore" else []
+    if found and options.field_validation == "Strict":
+        raise undecodable(route.resource, "strict decoding error: " + ", ".join(found))
+    options.warnings.extend(found)
+
+
 def _check_namespace(route: Route, metadata: Object) -> None:
     """The namespace of the URL goes into the object; another one in the object is refused."""
     if route.namespace is None:
@@ -209,5 +230,4 @@ def _check_apply(request: web.BaseRequest, route: Route, patch: Object) -> None:
         raise invalid("PatchOptions", "meta.k8s.io", "", "fieldManager", "FieldValueRequired", problem)
     metadata = _metadata(patch)
     metadata.setdefault("name", route.name)
-    _check_name(route, metadata)
     _check_namespace(route, metadata)

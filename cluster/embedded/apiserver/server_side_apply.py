@@ -199,6 +199,8 @@ def _applied_client_side(type_: Type, live: Object) -> FieldSet:
     text = live.get("metadata", {}).get("annotations", {}).get(LAST_APPLIED, "")
     try:
         last = json.loads(text)
+        if any(_problems(type_, {k: v for k, v in last.items() if k not in ("apiVersion", "kind")}, "")):
+            return {}
         fields = field_set(type_, last)
         since = compare(type_, last, live)
     except (ValueError, AttributeError):

@@ -6,7 +6,7 @@ from typing import Any
 
 from cluster.embedded.apiserver import status
 from cluster.embedded.apiserver.defaulting import containers_of
-from cluster.embedded.apiserver.names import generate
+from cluster.embedded.apiserver.names import generate, shown_name
 from cluster.embedded.resources import PODS, SERVICE_ACCOUNTS, Object
 from cluster.embedded.store import NotFound, Store
 
@@ -24,7 +24,7 @@ def admit_account(store: Store, pod: Object) -> None:
         account = store.get(SERVICE_ACCOUNTS, namespace, name)
     except NotFound:
         problem = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
-        raise status.forbidden(PODS, pod["metadata"].get("name", ""), problem) from None
+        raise status.forbidden(PODS, shown_name(pod), problem) from None
     if spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True)):
         _mount_token(spec)
 

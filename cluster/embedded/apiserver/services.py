@@ -20,11 +20,18 @@ class ServiceAllocator:
     Args:
         store: where the other Services are.
         next_address: gives an address that it has not given before; None leaves Services without an address.
+        range_: where the addresses are from, which a Service may also choose one of.
     """
 
-    def __init__(self, store: Store, next_address: Callable[[], str] | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        next_address: Callable[[], str] | None,
+        range_: ipaddress.IPv4Network | None = None,
+    ) -> None:
         self._store = store
         self._next_address = next_address
+        self._range = range_
 
     def allocate(self, service: Object, old: Object | None = None) -> None:
         """Fill in addresses and node ports, in place. Raises ApiError 422 for an address that is taken."""
@@ -66,6 +73,11 @@ class ServiceAllocator:
             problem = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
         if address in self._taken():
             problem = f"failed to allocate IP {address}: provided IP is already allocated"
+        elif not problem and self._range and ipaddress.ip_address(address) not in self._range:
+            problem = (
+                f"failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. "
+                f"The range of valid IPs is {self._range}"
+            )
         if problem:
             detail = f"Invalid value: {compact_json([address])}: {problem}"
             cause = {"reason": "FieldValueInvalid", "message": detail, "field": "spec.clusterIPs"}

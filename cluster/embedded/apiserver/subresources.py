@@ -76,7 +76,7 @@ def update_scale(registry: Registry, resource: Resource, scale: Object, manager:
     writer = Manager(manager or "unknown", "Update", resource.api_version, "scale")
     before, after = tracked_part(resource, obj, ""), tracked_part(resource, new, "")
     entries = obj["metadata"].get("managedFields", [])
-    set_entries(new, track_update(type_of(resource), before, after, entries, writer, now()) if entries else [])
+    set_entries(new, track_update(type_of(resource), before, after, entries, writer, "") if entries else [])
     prepare_update(resource, obj, new, "scale")
     return scale_of(resource, registry.write(resource, obj, new, dry_run=dry_run))
 

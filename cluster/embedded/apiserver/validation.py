@@ -14,6 +14,7 @@ from cluster.embedded.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
     EVENTS,
+    HORIZONTAL_POD_AUTOSCALERS,
     NAMESPACES,
     NODES,
     POD_DISRUPTION_BUDGETS,
@@ -305,6 +306,24 @@ def _disruption_budget(budget: Object, problems: Problems) -> None:
             _count_or_percent(spec[key], f"spec.{key}", problems)
 
 
+def _autoscaler(autoscaler: Object, problems: Problems) -> None:
+    spec, target = autoscaler["spec"], autoscaler["spec"].get("scaleTargetRef") or {}
+    least, most = spec.get("minReplicas"), spec.get("maxReplicas", 0)
+    if least is not None and least < 1:
+        problems.invalid("spec.minReplicas", least, "must be greater than or equal to 1")
+    if most < 1:
+        problems.invalid("spec.maxReplicas", most, "must be greater than 0")
+    if least is not None and most < least:
+        problems.invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
+    for key in ("kind", "name"):
+        if not target.get(key):
+            problems.required(f"spec.scaleTargetRef.{key}")
+    if "/" not in target.get("apiVersion", ""):
+        problems.invalid(
+            "spec.scaleTargetRef.apiVersion", target.get("apiVersion", ""), "apiVersion must specify API group"
+        )
+
+
 def _event(event: Object, problems: Problems) -> None:
     about, namespace = event["involvedObject"].get("namespace", ""), event["metadata"].get("namespace", "")
     if about and about != namespace:
@@ -321,6 +340,7 @@ _BY_RESOURCE: dict[str, Callable[[Object, Problems], None]] = {
     NODES.group_resource: _node,
     POD_DISRUPTION_BUDGETS.group_resource: _disruption_budget,
     EVENTS.group_resource: _event,
+    HORIZONTAL_POD_AUTOSCALERS.group_resource: _autoscaler,
 }
 _UPDATES: dict[str, Callable[[Object, Object, Problems], None]] = {
     NODES.group_resource: _node_update,

@@ -25,7 +25,9 @@ from cluster.embedded.store import Change, Store, VersionGone
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 DEFAULT_TIMEOUT_SECONDS = 1800
-BOOKMARK_PERIOD_SECONDS = 30.0
+BOOKMARK_PERIOD_SECONDS = 60.0
+_BEFORE_END_SECONDS = (2.5, 1.5)
+"""A real server tells a client twice, about 2 s before the end of its watch, from where to go on."""
 
 Write = Callable[[bytes], Awaitable[None]]
 
@@ -118,7 +120,7 @@ class Watch:
         self._selected = selected
         self._options = options
         self._presenter = presenter
-        self._period = min(bookmark_period_seconds, max(options.timeout_seconds / 2, 0.5))
+        self._period = bookmark_period_seconds
         self._version = 0
         self._events_sent = 0
 
@@ -150,9 +152,9 @@ class Watch:
             async with aclosing(self._store.watch(self._resource, start)) as changes:
                 async for change in changes:
                     kind = self._seen_as(change)
-                    yield change.version, self._line(kind, change.object) if kind else b""
+                    yield change.version, self._line(kind, _shown(kind, change)) if kind else b""
         except VersionGone as gone:
-            yield start, encode_event("ERROR", expired(f"{gone}").status)
+            yield start, encode_event("ERROR", expired(gone).status)
 
     def _seen_as(self, change: Change) -> str:
         """What a change is to this client: leaving its selection is DELETED, entering it ADDED."""
@@ -169,9 +171,10 @@ class Watch:
         return encode_event(kind, self._presenter.event(obj, first=first))
 
     async def _bookmark(self, write: Write) -> None:
+        loop, began = asyncio.get_running_loop(), asyncio.get_running_loop().time()
         with suppress(ConnectionError):
-            while True:
-                await asyncio.sleep(self._period)
+            for due_seconds in _bookmark_times(self._period, self._options):
+                await asyncio.sleep(began + due_seconds - loop.time())
                 if self._version:
                     await write(self._bookmark_line(self._version))
 
@@ -184,6 +187,24 @@ class Watch:
             return encode_event("BOOKMARK", partial)
         blank = {**type_of(self._resource).always, "kind": self._resource.kind}
         return encode_event("BOOKMARK", {**blank, "apiVersion": self._resource.api_version, "metadata": metadata})
+
+
+def _bookmark_times(period_seconds: float, options: WatchOptions) -> list[float]:
+    """When a watch gets bookmarks, in seconds after its beginning."""
+    timeout_seconds = options.timeout_seconds
+    regular = [period_seconds * n for n in range(1, int(timeout_seconds / period_seconds) + 1)]
+    ends = [timeout_seconds - before for before in _BEFORE_END_SECONDS if timeout_seconds > before]
+    return sorted([*regular, *(ends[-1:] if options.initial_events else ends)])
+
+
+def _shown(kind: str, change: Change) -> Object:
+    """The object of an event: what leaves a selection is shown as it was when it was still in it."""
+    if kind != "DELETED" or change.type == "DELETED" or change.previous is None:
+        return change.object
+    return {
+        **change.previous,
+        "metadata": {**change.previous["metadata"], "resourceVersion": change.object["metadata"]["resourceVersion"]},
+    }
 
 
 def encode_event(kind: str, obj: Object) -> bytes:

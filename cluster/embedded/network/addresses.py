@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import random
 import socket
 from collections import OrderedDict
@@ -10,6 +11,7 @@ from clients.errors import EnvironmentUnusable
 
 FIRST, LAST = 16, 239
 _RANGES = {"service": (0, 64), "node": (64, 128), "pod": (128, 256)}  # third octets, end excluded
+_SERVICE_PREFIX = 18
 
 
 class Subnet:
@@ -45,6 +47,10 @@ class Subnet:
     def close(self) -> None:
         """Give the subnet back."""
         self._lock.close()
+
+    def services(self) -> ipaddress.IPv4Network:
+        """The addresses of Services, as a network."""
+        return ipaddress.IPv4Network(f"127.{self.number}.0.0/{_SERVICE_PREFIX}")
 
     def pool(self, kind: str) -> AddressPool:
         """The pool of ``service``, ``node`` or ``pod`` addresses."""

@@ -106,6 +106,9 @@ class NodeAgent:
         runner = self._runner(namespace, pod, container)
         return await streams.start_command(runner, command, stdin=stdin, tty=tty)
 
+    async def reach(self, namespace: str, pod: str) -> None:
+        """See PodStreams: the agent is here."""
+
     async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> ExecSession:
         """Follow and feed a running container. Raises ApiError."""
         return streams.attach(self._runner(namespace, pod, container), stdin=stdin)

@@ -19,7 +19,7 @@ from cluster.embedded.apiserver.pod_streams import ExecSession, LogOptions, PodC
 from cluster.embedded.apiserver.registry import Registry
 from cluster.embedded.apiserver.status import failure
 from cluster.embedded.apiserver.tls import create_tls_files
-from cluster.embedded.resources import NAMESPACES
+from cluster.embedded.resources import NAMESPACES, NODES
 from cluster.embedded.store import Store
 
 TOKEN = "a-test-token"
@@ -85,6 +85,9 @@ class FakeStreams:
         self.sessions.append(EchoSession(command))
         return self.sessions[-1]
 
+    async def reach(self, namespace: str, pod: str) -> None:
+        """Every pod can be reached."""
+
     async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> ExecSession:
         return await self.exec(namespace, pod, container, ["cat"], stdin=True, tty=False)
 
@@ -148,6 +151,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     async def start() -> int:
         bootstrap(registry)
         registry.create(NAMESPACES, {"metadata": {"name": "system"}})
+        registry.create(NODES, {"metadata": {"name": "node-1"}})
         return await server.start()
 
     port = asyncio.run_coroutine_threadsafe(start(), loop).result(10)

@@ -10,7 +10,7 @@ import pytest
 from cluster.embedded.apiserver.routes import Route, parse
 from cluster.embedded.client import ApiError
 from cluster.embedded.resources import DEPLOYMENTS, NAMESPACES, PODS
-from tests.cluster.apiserver.conftest import Http
+from tests.cluster.apiserver.conftest import Cluster, Http
 
 CONFIG_MAPS = "/api/v1/namespaces/system/configmaps"
 V2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -163,13 +163,62 @@ def test_a_list_comes_in_pages_of_one_version(http: Http) -> None:
     [
         ("limit=x", 400), ("timeoutSeconds=x", 400), ("continue=garbage", 400), ("resourceVersion=abc", 400),
         ("resourceVersion=999999", 504), ("resourceVersionMatch=Exact", 422),
-        ("resourceVersion=1&resourceVersionMatch=Exact", 410), ("continue=e30&resourceVersion=1", 400),
+        ("continue=e30&resourceVersion=1", 400), ("continue=e30", 400), ("continue=gA", 400),
     ],
 )  # fmt: skip
 def test_list_options_that_cannot_be_honoured_are_refused(http: Http, query: str, code: int) -> None:
     response = http("GET", f"{CONFIG_MAPS}?{query}")
     assert response.status_code == code
     assert response.headers.get("Retry-After") == ("1" if code == 504 else None)
+
+
+def test_an_old_revision_is_listed_as_it_was_until_it_is_compacted(http: Http, cluster: Cluster) -> None:
+    create(http, "a", "b")
+    then = http("GET", CONFIG_MAPS).json()["metadata"]["resourceVersion"]
+    create(http, "c")
+    http("DELETE", f"{CONFIG_MAPS}/a")
+    exact = f"{CONFIG_MAPS}?resourceVersion={then}&resourceVersionMatch=Exact"
+    assert names(http("GET", exact)) == ["a", "b"]
+    assert http("GET", exact).json()["metadata"]["resourceVersion"] == then
+    page = http("GET", f"{CONFIG_MAPS}?limit=1").json()
+    create(http, "bb")
+    following = http("GET", f"{CONFIG_MAPS}?limit=1&continue={page['metadata']['continue']}")
+    assert names(following) == ["c"]  # not bb, which came after the first page
+    cluster.call(cluster.registry.store.compact, cluster.registry.store.version)
+    assert http("GET", exact).status_code == 410
+    gone = http("GET", f"{CONFIG_MAPS}?limit=1&continue={page['metadata']['continue']}")
+    assert gone.status_code == 410
+    inconsistent = gone.json()["metadata"]["continue"]
+    assert names(http("GET", f"{CONFIG_MAPS}?limit=1&continue={inconsistent}")) == ["bb"]
+
+
+def test_a_key_that_is_there_twice_is_refused_or_warned_of(http: Http) -> None:
+    body = '{"metadata": {"name": "twice"}, "data": {"a": "1", "a": "2"}}'
+    strict = http("POST", f"{CONFIG_MAPS}?fieldValidation=Strict", body)
+    assert (strict.status_code, 'duplicate field "data.a"' in strict.json()["message"]) == (400, True)
+    yaml = http("POST", f"{CONFIG_MAPS}?fieldValidation=Strict", body, content_type="application/yaml")
+    assert 'line 1: key "a" already set in map' in yaml.json()["message"]
+    warned = http("POST", CONFIG_MAPS, body)
+    assert (warned.status_code, warned.headers["Warning"]) == (201, '299 - "duplicate field \\"data.a\\""')
+    quiet = http("POST", f"{CONFIG_MAPS}?fieldValidation=Ignore&dryRun=All", body.replace("twice", "other"))
+    assert (quiet.status_code, "Warning" in quiet.headers) == (201, False)
+
+
+def test_a_job_is_deleted_without_its_pods_and_with_a_warning_unless_it_says_otherwise(http: Http) -> None:
+    jobs = "/apis/batch/v1/namespaces/system/jobs"
+    spec = {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}
+    for name in ("kept", "swept"):
+        http("POST", jobs, {"metadata": {"name": name}, "spec": spec})
+    kept = http("DELETE", f"{jobs}/kept")
+    assert kept.json()["metadata"]["finalizers"] == ["orphan"]
+    assert "child pods are preserved by default" in kept.headers["Warning"]
+    swept = http("DELETE", f"{jobs}/swept?propagationPolicy=Background")
+    assert (swept.json()["kind"], "Warning" in swept.headers) == ("Status", False)
+
+
+def test_a_refusal_carries_warnings_too(http: Http) -> None:
+    refused = http("POST", CONFIG_MAPS, {"metadata": {"name": "Bad_Name"}, "nosuch": 1})
+    assert (refused.status_code, refused.headers["Warning"]) == (422, '299 - "unknown field \\"nosuch\\""')
 
 
 def test_a_collection_is_deleted_by_label(http: Http) -> None:

@@ -41,6 +41,9 @@ class OneLine:
     ) -> ExecSession:
         raise failure(400, "BadRequest", "nothing can be executed here")
 
+    async def reach(self, namespace: str, pod: str) -> None:
+        """Every pod can be reached."""
+
     async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> ExecSession:
         raise failure(400, "BadRequest", "nothing can be attached to here")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from functools import cache
 from typing import Any
 
 from tests.conformance.recordings import flows
 
+_DUPLICATE = re.compile(r'duplicate field "([^"]+)"|key "([^"]+)" already set in map')
 REPEATED, SEE_DISCOVERY = "<repeat>", "<see discovery.json>"
 
 
@@ -66,3 +69,22 @@ def _collection(path: str) -> str:
     parts = [part for part in path.split("/") if part]
     rest = parts[2:] if parts[:1] == ["api"] else parts[3:]
     return rest[2] if rest[:1] == ["namespaces"] and len(rest) > 2 else (rest[0] if rest else "")
+
+
+def with_duplicate(sent: Any, answer: Any) -> str:
+    """The text of a body with the key twice that the answer names; empty when it names none.
+
+    Bodies are recorded as values, in which a key cannot be there twice.
+    """
+    message = str(answer.get("message", "")) if isinstance(answer, dict) else ""
+    found = _DUPLICATE.search(message)
+    return _doubled(sent, (found[1] or found[2]).rpartition(".")[2]) if found else ""
+
+
+def _doubled(value: Any, key: str) -> str:
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    written = [f"{json.dumps(name)}: {_doubled(item, key)}" for name, item in value.items()]
+    if key in value:
+        written.append(f"{json.dumps(key)}: {json.dumps(value[key])}")
+    return "{" + ", ".join(written) + "}"

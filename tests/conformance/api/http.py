@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,10 @@ OBSERVED = (
 )  # fmt: skip
 
 
+_SWITCHED = 101
+"""The connection speaks another protocol from here on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the server said."""
@@ -31,12 +36,17 @@ class Answer:
 
 @dataclass(slots=True)
 class Http:
-    """Requests with a token (or without), on one session."""
+    """Requests with a token (or without), on one session.
+
+    Attributes:
+        age: makes the server forget its past; None where that cannot be done from here.
+    """
 
     session: aiohttp.ClientSession
     server: str
     token: str
     agent: str = "Python/conformance"
+    age: Callable[[], None] | None = None
 
     async def call(
         self,
@@ -58,7 +68,7 @@ class Http:
             sent["Content-Type"] = content_type
             data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         async with self.session.request(method, self._url(path, query), data=data, headers=sent) as response:
-            raw = await response.read()
+            raw = b"" if response.status == _SWITCHED else await response.read()
         named: dict[str, list[str]] = defaultdict(list)
         for name, value in response.headers.items():
             named[name.title()].append(value)

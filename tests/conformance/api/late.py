@@ -70,14 +70,28 @@ def _birth(path: str, obj: dict[str, Any], exchanges: Ordered, parts: list[dict[
             if (exchanges and began > exchanges[0][1]["t"])
             else None
         )
+    absent_before: set[Place] = set()
     for place, exchange in exchanges:
         listed = _names(exchange, path)
         if listed is None:
             continue
+        if absent:
+            absent_before.add(place)
         if name in listed:
-            return place if absent else None
+            first = _first_page(place, exchange, exchanges)
+            return first if first in absent_before else None
         absent = absent or _is_whole(exchange)
     return None
+
+
+def _first_page(place: Place, exchange: dict[str, Any], exchanges: Ordered) -> Place:
+    """Where the list began that an answer is a later page of: all pages show the moment of the first."""
+    token = _query(exchange).get("continue")
+    for other_place, other in exchanges if token else []:
+        body = other["response"].get("body")
+        if isinstance(body, dict) and (body.get("metadata") or {}).get("continue") == token:
+            return _first_page(other_place, other, exchanges)
+    return place
 
 
 def _kubelet_began(obj: dict[str, Any], parts: list[dict[str, Any]]) -> float | None:
@@ -111,9 +125,13 @@ def _names(exchange: dict[str, Any], path: str) -> set[str] | None:
 
 def _is_whole(exchange: dict[str, Any]) -> bool:
     """Whether a list was neither selected nor cut into pages, and shows the present."""
-    query = dict(pair.partition("=")[::2] for pair in (exchange["request"].get("query") or "").split("&"))
+    query = _query(exchange)
     selected = any(query.get(key) for key in ("labelSelector", "fieldSelector", "continue", "resourceVersion"))
     return not selected and not exchange["response"]["body"].get("metadata", {}).get("continue")
+
+
+def _query(exchange: dict[str, Any]) -> dict[str, str]:
+    return dict(pair.partition("=")[::2] for pair in (exchange["request"].get("query") or "").split("&"))
 
 
 def _labelled(obj: dict[str, Any], exchanges: Ordered, path: str) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +13,7 @@ from tests.conformance import normalise
 from tests.conformance.api.http import Observer
 from tests.conformance.compare import differences
 
-_WORD = re.compile(r"[A-Za-z0-9_=+-]+(?:\.[A-Za-z0-9_=+-]+)*")
+_WORD = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
 _HASH = re.compile(r"(?=[a-z]*[0-9])[bcdfghjklmnpqrstvwxz2456789]{8,10}")
 
 
@@ -30,6 +32,8 @@ class Names:
             self._learn_metadata(recorded.get("metadata"), actual.get("metadata"))
             for key in ("items", "rows"):
                 self._learn_items(recorded.get(key), actual.get(key))
+            if "items" in recorded:
+                self._learn_latest(recorded.get("metadata"), actual.get("metadata"))
             self.learn(recorded.get("object"), actual.get("object"))
             self._learn_address(recorded.get("spec"), actual.get("spec"))
 
@@ -47,6 +51,11 @@ class Names:
         one, other = recorded.get("resourceVersion"), actual.get("resourceVersion")
         if str(one).isdecimal() and other:
             self.versions.setdefault(int(str(one)), str(other))
+
+    def _learn_latest(self, recorded: Any, actual: Any) -> None:
+        """A list tells that nothing was written since its version."""
+        if isinstance(recorded, dict) and isinstance(actual, dict) and str(recorded.get("resourceVersion")).isdecimal():
+            self.versions[int(recorded["resourceVersion"])] = str(actual.get("resourceVersion"))
 
     def _learn_items(self, recorded: Any, actual: Any) -> None:
         if not isinstance(recorded, list) or not isinstance(actual, list):
@@ -88,11 +97,24 @@ class Names:
             key, sign, value = pair.partition("=")
             if key == "resourceVersion":
                 renamed.append(f"{key}={self.version(value)}")
+            elif key == "continue" and unquote(value) not in self.words:
+                renamed.append(f"{key}={self._older_token(unquote(value))}")
             elif key in ("fieldSelector", "labelSelector", "continue"):
                 renamed.append(f"{key}={quote(self.text(unquote(value)), safe='')}")
             else:
                 renamed.append(key + sign + value)
         return "&".join(renamed)
+
+    def _older_token(self, token: str) -> str:
+        """A token from before the recording: its version becomes one of here, the oldest when none corresponds."""
+        try:
+            decoded = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+            recorded = str(decoded["rv"])
+        except (ValueError, KeyError, TypeError):
+            return quote(token, safe="")
+        version = self.version(recorded)
+        decoded["rv"] = int(version if version != recorded or decoded["rv"] < 0 else "1")
+        return base64.urlsafe_b64encode(json.dumps(decoded).encode()).decode().rstrip("=")
 
     def version(self, recorded: str) -> str:
         """The version here that corresponds to a recorded one; one that no answer gave stays as it is."""

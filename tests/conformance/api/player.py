@@ -188,8 +188,9 @@ def _creating(pod: dict[str, Any]) -> dict[str, Any]:
 
 
 def _waiting(pod: dict[str, Any], reason: str, address: str = "") -> dict[str, Any]:
+    image = pod["spec"]["containers"][0]["image"]  # the recorded player named the first for all
     statuses = [
-        {**status, "state": {"waiting": _why(reason, status["image"])}}
+        {**status, "state": {"waiting": _why(reason, image)}}
         for status in _containers(pod, imageID="", ready=False, started=False)
     ]
     conditions = _conditions(pod, started=bool(address), ready=False)
@@ -215,9 +216,15 @@ def _crashed(pod: dict[str, Any], address: str) -> dict[str, Any]:
     last = {"terminated": _terminated(pod, 1, "Error")}
     waiting = {
         "reason": "CrashLoopBackOff",
-        "message": "back-off 40s restarting failed container=vllm pod=" + pod["metadata"]["name"],
+        "message": "back-off 40s restarting failed container",
     }
-    fields = {"imageID": "sha256:0", "ready": False, "started": False, "state": {"waiting": waiting}}
+    fields = {
+        "containerID": _container(pod),
+        "imageID": "sha256:0",
+        "ready": False,
+        "started": False,
+        "state": {"waiting": waiting},
+    }
     statuses = [{**s, "lastState": last, "restartCount": 3} for s in _containers(pod, **fields)]
     conditions = _conditions(pod, started=True, ready=False)
     return {**_base(pod, "Running", address), "conditions": conditions, "containerStatuses": statuses}
@@ -228,7 +235,7 @@ def _completed(pod: dict[str, Any], address: str) -> dict[str, Any]:
 
 
 def _failed(pod: dict[str, Any], address: str) -> dict[str, Any]:
-    return _ended(pod, address, "Failed", 1, "Error", "PodFailed")
+    return _ended(pod, address, "Failed", 1, "Error", "")
 
 
 def _ended(

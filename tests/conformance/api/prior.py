@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
 from typing import Any
+
+from tests.conformance.api import prior_rows
 
 _SERVER = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink", "ownerReferences")
 _PLURALS = {
@@ -21,12 +24,20 @@ _PLURALS = {
 }
 FIRST_NODE, _NODE_PREFIX = "gpu-node-1", "gpu-node-"
 """The recordings' README: there is always this node, also where nothing shows it."""
+_EARLIER = re.compile(r"(\d+) s earlier")
+_COMPACTED_SECONDS = 600
+"""Every 5 minutes a server compacts to the revision of 5 minutes ago."""
 _BUILT_IN = {"default", "kube-root-ca.crt", "kubernetes"}
 _BEHAVIOURS = {"ContainerCreating": "creating", "CrashLoopBackOff": "crash", "Completed": "complete",
                "Error": "fail", "Terminating": "hang"}  # fmt: skip
 
-Create = tuple[str, dict[str, Any]]
-"""Collection path, object."""
+Create = prior_rows.Create
+
+
+def is_aged(parts: list[dict[str, Any]]) -> bool:
+    """Whether a recording says that what it refers to was long ago, so that the server had compacted since."""
+    told = " ".join(str(part.get(key) or "") for part in parts for key in ("about", "actors", "notes"))
+    return any(int(seconds) >= _COMPACTED_SECONDS for seconds in _EARLIER.findall(told))
 
 
 def namespaces(parts: list[dict[str, Any]]) -> set[str]:
@@ -90,7 +101,19 @@ def objects(parts: list[dict[str, Any]]) -> list[Create]:
         if deployment and _key(deployment) not in known:
             known.add(_key(deployment))
             seeds[_key(deployment)] = deployment
-    return [_creation(obj) for obj in seeds.values()]
+    made = {key for exchange in _exchanges(parts) if (key := _made(exchange))}
+    rows = prior_rows.from_rows(list(_exchanges(parts)), known | made)
+    return [*(_creation(obj) for obj in seeds.values()), *rows]
+
+
+def _made(exchange: dict[str, Any]) -> tuple[str, str, str] | None:
+    """What a request creates, whether or not its answer was recorded."""
+    sent, request = _sent(exchange), exchange["request"]
+    if request["method"] not in ("POST", "PATCH") or not (sent.get("metadata") or {}).get("name"):
+        return None
+    parts = request["path"].split("/")
+    namespace = parts[parts.index("namespaces") + 1] if "namespaces" in parts[:-1] else ""
+    return str(sent.get("kind")), namespace, sent["metadata"]["name"]
 
 
 def _before(obj: dict[str, Any], exchange: dict[str, Any], parts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -207,12 +230,32 @@ def _service_slices(parts: list[dict[str, Any]]) -> Iterator[tuple[str, str, lis
 
 
 def terminating_pods(parts: list[dict[str, Any]]) -> list[str]:
-    """Paths of pods that tables show as terminating from the beginning."""
-    return [
-        f"{path}/{pod['metadata']['name']}"
-        for path, pod in pods_of_tables(parts)
-        if (pod["metadata"].get("annotations") or {}).get("golden/kubelet") == "hang"
-    ]
+    """Paths of pods that are terminating where a recording shows them first, before anybody deletes them there."""
+    found: list[str] = []
+    seen: set[str] = set()
+    for exchange in _exchanges(parts):
+        path = exchange["request"]["path"]
+        if exchange["request"]["method"] != "GET":
+            seen.add(path)
+            continue
+        for metadata, terminating in _pods_shown(exchange):
+            pod = f"{_PLURALS['Pod'].format(ns=metadata.get('namespace', ''))}/{metadata['name']}"
+            if terminating and pod not in seen:
+                found.append(pod)
+            seen.add(pod)
+    return found
+
+
+def _pods_shown(exchange: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Metadata of the pods of an answer, and whether they are terminating."""
+    body, path = exchange["response"].get("body"), exchange["request"]["path"]
+    if isinstance(body, dict) and body.get("kind") == "Table" and path.endswith("/pods"):
+        for row in body.get("rows") or []:
+            yield row["object"]["metadata"], len(row["cells"]) > 2 and row["cells"][2] == "Terminating"
+        return
+    for obj in _shown(body):
+        if obj["kind"] == "Pod":
+            yield obj["metadata"], "deletionTimestamp" in obj["metadata"]
 
 
 def _table_pod(name: str, namespace: str, row: dict[str, Any]) -> Create:

@@ -23,7 +23,7 @@ import aiohttp
 
 from tests.conformance import scope
 from tests.conformance.api import late, prior, target
-from tests.conformance.api.bodies import REPEATED, SEE_DISCOVERY, Earlier, discovered
+from tests.conformance.api.bodies import REPEATED, SEE_DISCOVERY, Earlier, discovered, with_duplicate
 from tests.conformance.api.http import Answer, Http, Observer
 from tests.conformance.api.names import Names, identities
 from tests.conformance.api.player import Player, behaviours_of, delays_of
@@ -38,6 +38,8 @@ _RETRIES = 3
 _EARLY_SECONDS = 0.05
 """What comes just before a client closes its watch may be recorded, or not."""
 HEADERS = ("Warning", "Content-Type", "Retry-After", "Allow")
+_SENT = ("Accept", "User-Agent", "Upgrade", "Sec-WebSocket-Protocol", "X-Stream-Protocol-Version")
+_WEBSOCKET = {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": base64.b64encode(bytes(16)).decode()}
 _BULK = re.compile(r"<([\d.]+) MB of data>")
 _CUT = re.compile(r"\.\.\.<\d+ chars>$")
 _HINT = re.compile(r"<(not recorded|same as .*|protobuf .*|\d+ .*)>$")
@@ -115,6 +117,8 @@ async def _scene(http: Http, parts: list[dict[str, Any]], *, make_nodes: bool) -
         await observer.quiet(calm_seconds=0.8)
         for path in prior.terminating_pods(parts):
             await http.call("DELETE", path)
+        if http.age and prior.is_aged(parts):
+            http.age()
         yield observer
     finally:
         for work in at_work:
@@ -207,8 +211,10 @@ class _Replay:
 
     async def _send(self, exchange: dict[str, Any]) -> Answer:
         request = exchange["request"]
-        headers = {key: value for key, value in request["headers"].items() if key in ("Accept", "User-Agent")}
+        headers = {key: value for key, value in request["headers"].items() if key in _SENT}
         headers.setdefault("Accept", "")
+        if "Upgrade" in headers:
+            headers |= {"Connection": "Upgrade", **_WEBSOCKET}
         if exchange["response"]["status"] == 304:
             headers["If-None-Match"] = await self._etag(request, headers)
         body = await self._current(exchange, self._request_body(exchange))
@@ -257,7 +263,8 @@ class _Replay:
         request = exchange["request"]
         body = request.get("body")
         if not isinstance(body, str):
-            return self._names.body(body)
+            sent = self._names.body(body)
+            return with_duplicate(sent, exchange["response"].get("body")) or sent
         if body.startswith("<protobuf"):
             return self._rebuilt(exchange)
         if match := _BULK.match(body):

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import itertools
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from tests.conformance.api.http import Http
+
+if TYPE_CHECKING:
+    from cluster.embedded.store import Store
 
 NODE: dict[str, Any] = {
     "apiVersion": "v1",
@@ -47,7 +52,10 @@ async def embedded(*, service_accounts: bool) -> AsyncIterator[Http]:
 
     addresses = itertools.count(1)
     registry = Registry(
-        Store(), service_addresses=lambda: f"127.96.0.{next(addresses)}", service_accounts=service_accounts
+        Store(),
+        service_addresses=lambda: f"127.96.0.{next(addresses)}",
+        service_range=ipaddress.IPv4Network("127.96.0.0/16"),
+        service_accounts=service_accounts,
     )
     token = secrets.token_urlsafe(16)
     server = ApiServer(registry, token=token, tls=None, pod_streams=_NoStreams())
@@ -60,7 +68,7 @@ async def embedded(*, service_accounts: bool) -> AsyncIterator[Http]:
     ]
     try:
         async with _session() as session:
-            yield Http(session, f"http://127.0.0.1:{port}", token)
+            yield Http(session, f"http://127.0.0.1:{port}", token, age=partial(_age, registry.store))
     finally:
         for part in parts:
             part.cancel()
@@ -69,6 +77,12 @@ async def embedded(*, service_accounts: bool) -> AsyncIterator[Http]:
         broken = [r for r in results if isinstance(r, BaseException) and not isinstance(r, asyncio.CancelledError)]
     if broken:
         raise broken[0]
+
+
+def _age(store: Store) -> None:
+    """Make the server as old as one that has compacted, and whose watch cache has moved on."""
+    store.compact(store.version)
+    store.forget_changes()
 
 
 @contextlib.asynccontextmanager
@@ -96,21 +110,48 @@ def _session(context: Any = None) -> aiohttp.ClientSession:
 class _NoStreams:
     """There is no kubelet behind the node: the API server is refused when it dials."""
 
+    async def reach(self, namespace: str, pod: str) -> None:
+        raise _dialling(f"error dialing backend: {_REFUSED}")
+
     def logs(self, namespace: str, pod: str, container: str, options: Any) -> Any:
-        return _refused(f"containerLogs/{namespace}/{pod}/{container}")
+        asked = "&".join(f"{key}={value}" for key, value in _log_query(options).items())
+        return _refused(f"containerLogs/{namespace}/{pod}/{container}" + (f"?{asked}" if asked else ""))
 
     async def exec(self, namespace: str, pod: str, container: str, command: list[str], **_: Any) -> Any:
         async for nothing in _refused(f"exec/{namespace}/{pod}/{container}"):
             raise AssertionError(nothing)
 
+    async def attach(self, namespace: str, pod: str, container: str, **_: Any) -> Any:
+        async for nothing in _refused(f"attach/{namespace}/{pod}/{container}"):
+            raise AssertionError(nothing)
+
+
+_ADDRESS = "127.0.0.1:10999"
+_REFUSED = f"dial tcp {_ADDRESS}: connect: connection refused"
+
+
+def _log_query(options: Any) -> dict[str, str]:
+    """What the API server asks the kubelet, in the order in which Go writes a query."""
+    asked = {
+        "follow": "true" if options.follow else "",
+        "limitBytes": options.limit_bytes,
+        "previous": "true" if options.previous else "",
+        "sinceSeconds": options.since_seconds,
+        "tailLines": options.tail_lines,
+        "timestamps": "true" if options.timestamps else "",
+    }
+    return {key: str(value) for key, value in asked.items() if value not in (None, "")}
+
 
 async def _refused(path: str) -> AsyncIterator[bytes]:
+    raise _dialling(f'Get "https://{_ADDRESS}/{path}": {_REFUSED}')
+    yield b""
+
+
+def _dialling(problem: str) -> Exception:
     from cluster.embedded.apiserver.status import internal_error
 
-    address = "127.0.0.1:10999"
-    refused = internal_error(f'Get "https://{address}/{path}": dial tcp {address}: connect: connection refused')
-    raise refused
-    yield b""
+    return internal_error(problem)
 
 
 async def register_node(http: Http, name: str = "gpu-node-1") -> None:

@@ -63,7 +63,7 @@ class _Merge:
         if not isinstance(old, list):
             if (order := patch.get(_ORDER + key)) is not None and type_.merge_key:
                 _check_order(value, order, type_.merge_key)
-            fresh: list[Any] = _without_directives(value)
+            fresh: list[Any] = _without_directives(value) if "merge" in type_.strategies else value
             return fresh
         return self._list(old, value, type_, patch.get(_ORDER + key), patch.get(_DELETE + key, ()))
 
