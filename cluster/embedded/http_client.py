@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -172,18 +172,34 @@ class HttpClient:
         content_type: str = "application/json",
     ) -> Object:
         """One request, and its answer as JSON; again while the server is too busy. Raises ApiError."""
+        data = None if body is None else orjson.dumps(body)
+        answer: Object = orjson.loads(await self._send(method, path, data, query, content_type))
+        return answer
+
+    async def text(self, path: str) -> str:
+        """What the server says at a path that is no resource, such as ``/readyz``. Raises ApiError."""
+        return (await self._send("GET", path)).decode()
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        data: bytes | None = None,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "",
+    ) -> bytes:
         for attempt in range(1, _MOST_TRIES + 1):
             try:
                 async with self._open.request(
                     method,
                     self._credentials.server + path,
                     params=query,
-                    data=None if body is None else orjson.dumps(body),
-                    headers=None if body is None else {"Content-Type": content_type},
+                    data=data,
+                    headers=None if data is None else {"Content-Type": content_type},
                 ) as response:
                     content = await response.read()
                     if response.status < 400:
-                        return _decoded(content)
+                        return content
                     error, again_after = _error(response.status, content), response.headers.get("Retry-After", "")
             except (aiohttp.ClientError, OSError, TimeoutError) as failed:
                 raise _unreachable(failed) from failed
@@ -195,7 +211,7 @@ class HttpClient:
 
     async def _watch_once(
         self, path: str, query: Mapping[str, str], resource_version: str
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         """The events of one watch request, bookmarks too. Raises ApiError."""
         seconds = random.randint(*_WATCH_SECONDS)  # noqa: S311 - spreads load
         wanted = {
@@ -252,11 +268,6 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
             if line:
                 yield bytes(line)
         rest = bytearray(last)
-
-
-def _decoded(content: bytes) -> Object:
-    decoded: Object = orjson.loads(content)
-    return decoded
 
 
 def _error(code: int, content: bytes) -> ApiError:
