@@ -1,4 +1,4 @@
-"""Asks a node for logs, commands and ports as kube-apiserver does: HTTPS with a client certificate, SPDY/3.1 upgrades."""
+"""Asks a node for logs, commands and ports as kube-apiserver does: over HTTPS with a certificate, upgraded to SPDY."""
 
 from __future__ import annotations
 
@@ -61,9 +61,7 @@ class KubeletStreams:
         return await self._command(namespace, pod, path, [("command", word) for word in command], stdin=stdin, tty=tty)
 
     async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> ExecSession:
-        return await self._command(
-            namespace, pod, f"/attach/{namespace}/{pod}/{container}", [], stdin=stdin, tty=False
-        )
+        return await self._command(namespace, pod, f"/attach/{namespace}/{pod}/{container}", [], stdin=stdin, tty=False)
 
     async def connect(self, namespace: str, pod: str, port: int) -> PodConnection:
         """A socket pair: one end is the caller's, the other is carried over SPDY."""

@@ -141,7 +141,9 @@ def _parse(program: str, names: tuple[str, ...], arguments: list[str]) -> dict[s
     for key, value in given.items():
         if value.startswith("/") and key != "data_dir":
             mode = Path(value).stat().st_mode
-            assert not any(word in value for word in _SECRET) or not stat.S_IMODE(mode) & 0o077, f"{value} is not private"
+            assert not any(word in value for word in _SECRET) or not stat.S_IMODE(mode) & 0o077, (
+                f"{value} is not private"
+            )
     print(f"{program} starts", flush=True)
     return given
 
