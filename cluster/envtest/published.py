@@ -1,9 +1,4 @@
-"""Addresses that a real API server accepts for pods, and what they mean on this machine.
-
-Pods have addresses in ``127.N.0.0/16``, and a real API server refuses endpoints "in the loopback range". So the pod
-``127.N.x.y`` is published as ``240.N.x.y``: a reserved block (RFC 1112, section 4) that no network uses. Whoever reads
-the API through this client sees the real addresses, and nobody ever connects to the published ones.
-"""
+"""Shows nodes and network the addresses of pods as they are, and the API server such as it accepts."""
 
 from __future__ import annotations
 
@@ -11,20 +6,9 @@ import copy
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from clients.addresses import published, reachable
 from cluster.embedded.client import ApiClient, ObjectList, PatchType, Propagation, WatchEvent
 from cluster.embedded.resources import ENDPOINT_SLICES, PODS, Object, Resource
-
-_LOOPBACK, _RESERVED = "127.", "240."
-
-
-def published(address: str) -> str:
-    """The address as the API shows it."""
-    return _RESERVED + address.removeprefix(_LOOPBACK) if address.startswith(_LOOPBACK) else address
-
-
-def real(address: str) -> str:
-    """The address on this machine of one that the API shows."""
-    return _LOOPBACK + address.removeprefix(_RESERVED) if address.startswith(_RESERVED) else address
 
 
 class PublishedAddresses:
@@ -102,7 +86,7 @@ class PublishedAddresses:
 
 
 def _read(resource: Resource, obj: Object) -> Object:
-    return _translated(resource, obj, real)
+    return _translated(resource, obj, reachable)
 
 
 def _translated(resource: Resource, obj: Object, translate: Callable[[str], str]) -> Object:

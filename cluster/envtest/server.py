@@ -16,6 +16,7 @@ import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
+from clients.addresses import published
 from cluster.embedded.config import ClusterConfig, NodeConfig
 from cluster.embedded.events import EventRecorder
 from cluster.embedded.http_client import HttpClient
@@ -30,7 +31,7 @@ from cluster.envtest.control_plane import ControlPlane, free_ports
 from cluster.envtest.files import ADMIN, KUBELET_CLIENT, NODE_AGENT, ControlPlaneFiles
 from cluster.envtest.flags import Places
 from cluster.envtest.preparation import prepare
-from cluster.envtest.published import PublishedAddresses, published
+from cluster.envtest.published import PublishedAddresses
 
 log = logging.getLogger("cluster")
 

@@ -25,7 +25,7 @@ from cluster.providers.embedded import EmbeddedProvider
 from cluster.providers.envtest import EnvtestProvider
 from tests.cluster.envtest.standins import NAMES
 from tests.cluster.lifecycle.test_a_cluster_lives_and_dies_whole import ask, deploy
-from tests.endtoend.harness import gameday, leftovers, wait_for
+from tests.endtoend.harness import gameday, leftovers, run_folder, summary, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(90)]
 
@@ -213,3 +213,16 @@ def test_the_command_line_leaves_one_running(tmp_path: Path, assets: Path, monke
     finally:
         down = gameday("cluster", "down", "real", cwd=tmp_path)
     assert (down.returncode, down.stdout) == (0, "cluster real is down\n")
+
+
+@pytest.mark.helm
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_game_day_runs_on_it(tmp_path: Path, assets: Path) -> None:
+    result = gameday("run", "registry_disabled", "--cluster", "envtest", cwd=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    folder = run_folder(tmp_path)
+    assert [scenario["verdict"] for scenario in summary(tmp_path)["scenarios"]] == ["PASS"]
+    assert summary(tmp_path)["cluster"] == "envtest"
+    assert {path.stem for path in (folder / "cluster").glob("*.log")} == {"server", *NAMES}
+    assert not (folder / "cluster-state").exists()
