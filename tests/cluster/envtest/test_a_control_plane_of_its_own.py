@@ -223,6 +223,6 @@ def test_a_game_day_runs_on_it(tmp_path: Path, assets: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     folder = run_folder(tmp_path)
     assert [scenario["verdict"] for scenario in summary(tmp_path)["scenarios"]] == ["PASS"]
-    assert summary(tmp_path)["cluster"] == "envtest"
+    assert summary(tmp_path)["environment"]["cluster"] == "envtest"
     assert {path.stem for path in (folder / "cluster").glob("*.log")} == {"server", *NAMES}
     assert not (folder / "cluster-state").exists()
