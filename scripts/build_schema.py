@@ -29,6 +29,7 @@ EXTRA_KINDS = (
     ("policy/v1", "Eviction"),
     ("v1", "Binding"),
     ("v1", "DeleteOptions"),
+    ("events.k8s.io/v1", "Event"),
 )
 
 ABBREVIATIONS = {
@@ -103,6 +104,10 @@ ALWAYS: dict[str, dict[str, Any]] = {
     "core.v1.Event": {
         "eventTime": None, "firstTimestamp": None, "involvedObject": {}, "lastTimestamp": None,
         "reportingComponent": "", "reportingInstance": "", "source": {},
+    },
+    "events.v1.Event": {
+        "eventTime": None, "deprecatedFirstTimestamp": None, "deprecatedLastTimestamp": None, "deprecatedSource": {},
+        "regarding": {},
     },
     "apps.v1.Deployment": {
         "spec": {"selector": None, "strategy": {}, "template": {"metadata": {}, "spec": {"containers": None}}},

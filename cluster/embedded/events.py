@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from cluster.embedded.client import ApiClient, ApiError
 from cluster.embedded.meta import now, now_micro, object_reference
-from cluster.embedded.resources import EVENTS, Object
+from cluster.embedded.resources import EVENTS, EVENTS_V1, Object, Resource
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +79,9 @@ class _Written:
 class _Writer:
     """Writes in order, in the background, and only while there is something to write."""
 
-    def __init__(self, client: ApiClient) -> None:
+    def __init__(self, client: ApiClient, resource: Resource = EVENTS) -> None:
         self._client = client
+        self._resource = resource
         self._waiting: deque[tuple[Object, Any]] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -107,13 +108,13 @@ class _Writer:
         metadata = event["metadata"]
         if patch is not None:
             try:
-                await self._client.patch(EVENTS, metadata["name"], patch, metadata["namespace"])
+                await self._client.patch(self._resource, metadata["name"], patch, metadata["namespace"])
             except ApiError as error:
                 if error.code != 404:
                     raise
             else:
                 return
-        await self._client.create(EVENTS, event)
+        await self._client.create(self._resource, event)
 
 
 class EventRecorder:
@@ -216,7 +217,7 @@ class SeriesRecorder:
     """
 
     def __init__(self, client: ApiClient, component: str, host: str) -> None:
-        self._writer = _Writer(client)
+        self._writer = _Writer(client, EVENTS_V1)
         self._component, self._instance = component, f"{component}-{host}"
         self._written: _Recent[_Written] = _Recent()
 
@@ -243,27 +244,32 @@ class SeriesRecorder:
 
     def _new(self, reference: Object, type: str, reason: str, message: str, action: str) -> Object:
         return {
-            **_skeleton(reference, type, reason, message),
+            **_identity(EVENTS_V1, reference),
+            "regarding": reference,
+            "type": type,
+            "reason": reason,
+            "note": message,
             "action": action,
             "eventTime": now_micro(),
-            "firstTimestamp": None,
-            "lastTimestamp": None,
-            "reportingComponent": self._component,
+            "reportingController": self._component,
             "reportingInstance": self._instance,
-            "source": {},
         }
 
 
 def _skeleton(reference: Object, type: str, reason: str, message: str) -> Object:
     return {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {
-            "name": f"{reference['name']}.{time.time_ns():x}",
-            "namespace": reference.get("namespace") or "default",
-        },
+        **_identity(EVENTS, reference),
         "involvedObject": reference,
         "type": type,
         "reason": reason,
         "message": message,
+    }
+
+
+def _identity(resource: Resource, reference: Object) -> Object:
+    name, namespace = f"{reference['name']}.{time.time_ns():x}", reference.get("namespace") or "default"
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": name, "namespace": namespace},
     }

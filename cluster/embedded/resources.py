@@ -221,7 +221,10 @@ RESOURCES: tuple[Resource, ...] = (
 BINDINGS = Resource("", "v1", "bindings", "Binding", singular="binding", verbs=("create",))
 """The older way to put a pod on a node; nothing is stored."""
 
-SERVED = (*RESOURCES, *REVIEWS, BINDINGS)
+EVENTS_V1 = _group("events.k8s.io", "v1", "events", "Event", short_names=("ev",))
+"""The same objects as EVENTS, with other names for their fields."""
+
+SERVED = (*RESOURCES, *REVIEWS, BINDINGS, EVENTS_V1)
 """All that discovery lists."""
 
 BY_PATH: Mapping[tuple[str, str, str], Resource] = {(r.group, r.version, r.plural): r for r in SERVED}

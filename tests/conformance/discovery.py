@@ -19,18 +19,43 @@ def present(document: Any) -> Any:
     """A recorded discovery document reduced to what is served; anything else as it is."""
     if not isinstance(document, dict):
         return document
+    if _is_openapi_index(document):
+        return {"paths": {root: _URL for root in document["paths"] if not _is_absent_root(root)}}
     match document.get("kind"):
         case "APIGroupList":
             return {**document, "groups": [_group(g) for g in document["groups"] if g["name"] not in _absent("groups")]}
         case "APIGroup":
             return _group(document)
         case "APIResourceList":
-            listed = [r for r in document["resources"] if r["name"] not in _absent("resources")]
+            listed = [r for r in document["resources"] if not _is_absent_resource(r["name"])]
             return {**document, "resources": listed}
         case "APIGroupDiscoveryList":
             items = [i for i in document["items"] if i["metadata"].get("name") not in _absent("groups")]
             return {**document, "items": [_discovered(item) for item in items]}
     return document
+
+
+_URL = "<url with a hash>"
+
+
+def _is_openapi_index(document: dict[str, Any]) -> bool:
+    paths = document.get("paths")
+    return isinstance(paths, dict) and all(
+        isinstance(entry, dict) and str(entry.get("serverRelativeURL", "")).startswith(f"/openapi/v3/{root}?hash=")
+        for root, entry in paths.items()
+    )
+
+
+def _is_absent_root(root: str) -> bool:
+    """Whether it is a path of a group version that is not served, or of none at all."""
+    parts = root.split("/")
+    if parts[0] not in ("api", "apis") or len(parts) < (2 if parts[0] == "api" else 3):
+        return True
+    return parts[0] == "apis" and (parts[1] in _absent("groups") or "/".join(parts[1:3]) in _absent("versions"))
+
+
+def _is_absent_resource(name: str) -> bool:
+    return name in _absent("resources") or name.partition("/")[0] in _absent("resources")
 
 
 def _group(group: dict[str, Any]) -> dict[str, Any]:

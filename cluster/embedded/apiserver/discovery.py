@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from cluster.embedded.apiserver.conversion import storage_of
 from cluster.embedded.apiserver.negotiation import media_types
 from cluster.embedded.apiserver.routes import SUBRESOURCES
 from cluster.embedded.resources import BINDINGS, REVIEWS, SERVED, Object, Resource
@@ -48,7 +49,8 @@ _SUBRESOURCE_KINDS = {
 }
 
 _PRIORITY = (
-    "", "apps", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch", "networking.k8s.io", "policy",
+    "", "apps", "events.k8s.io", "authentication.k8s.io",
+    "authorization.k8s.io", "autoscaling", "batch", "networking.k8s.io", "policy",
     "rbac.authorization.k8s.io", "storage.k8s.io", "scheduling.k8s.io", "coordination.k8s.io", "node.k8s.io",
     "discovery.k8s.io",
 )  # fmt: skip
@@ -176,7 +178,7 @@ def _entries(resource: Resource) -> list[Object]:
     if resource.categories:
         entry["categories"] = list(resource.categories)
     if resource not in REVIEWS and resource is not BINDINGS:
-        entry["storageVersionHash"] = _storage_version_hash(resource)
+        entry["storageVersionHash"] = _storage_version_hash(storage_of(resource))
     return [entry, *(_subresource_entry(resource, name) for name in served_subresources(resource))]
 
 

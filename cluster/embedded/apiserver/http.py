@@ -198,7 +198,7 @@ class ApiServer:
             case ():
                 return json_response({"paths": discovery.paths(self._resources)})
             case ("openapi", "v3"):
-                return _cached(request, *openapi.index(), "application/json")
+                return _cached(request, *openapi.index(), "text/plain; charset=utf-8")
             case ("openapi", "v3", *root):
                 return _openapi_document(request, "/".join(root))
         document = discovery.legacy(parts, self._address, self._resources)

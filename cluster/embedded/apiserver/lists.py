@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from cluster.embedded.apiserver.conversion import storage_of
 from cluster.embedded.apiserver.refusals import bad_request, invalid, version_from_the_future
 from cluster.embedded.apiserver.routes import Route
 from cluster.embedded.apiserver.selectors import Predicate
@@ -66,7 +67,7 @@ def _asked_version(query: Mapping[str, str]) -> int | None:
 def _stored_at(store: Store, route: Route, version: int, start: str) -> list[Object]:
     """What is stored at a version. Raises ApiError 410, which shows the way on to who is in the middle of a list."""
     try:
-        return store.list_at(route.resource, route.namespace, version)
+        return store.list_at(storage_of(route.resource), route.namespace, version)
     except VersionGone:
         if not start:
             raise failure(410, "Expired", "The resourceVersion for the provided list is too old.") from None

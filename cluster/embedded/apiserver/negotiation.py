@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cluster.embedded.apiserver import tables
+from cluster.embedded.apiserver.conversion import from_stored, storage_of, to_stored
 from cluster.embedded.apiserver.gotext import go_quote
 from cluster.embedded.apiserver.refusals import bad_request, not_acceptable
 from cluster.embedded.resources import Object, Resource
@@ -63,30 +64,34 @@ class Presenter:
             raise bad_request(f"Unable to convert to Table as requested: includeObject: {problem}")
 
     def one(self, obj: Object) -> Object:
-        """A single object."""
+        """A single object, in the version of the resource."""
         if self.form == "table":
             meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-            return tables.table(self.resource, [obj], meta, self.include_object)
+            return self._table([to_stored(self.resource, obj)], meta)
         return partial_metadata(obj) if self.form == "metadata" else obj
 
     def many(self, items: list[Object], metadata: dict[str, Any]) -> Object:
-        """A list with its list metadata."""
+        """A list of stored objects with its list metadata."""
         if self.form == "table":
-            return tables.table(self.resource, items, metadata, self.include_object)
+            return self._table(items, metadata)
         if self.form == "metadata":
             api_version, kind = "meta.k8s.io/v1", "PartialObjectMetadataList"
             shown = [partial_metadata(obj) for obj in items]
         else:
             api_version, kind = self.resource.api_version, f"{self.resource.kind}List"
-            shown = [{k: v for k, v in obj.items() if k not in ("apiVersion", "kind")} for obj in items]
+            served = (from_stored(self.resource, obj) for obj in items)
+            shown = [{k: v for k, v in obj.items() if k not in ("apiVersion", "kind")} for obj in served]
         return {"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": shown}
 
     def event(self, obj: Object, *, first: bool) -> Object:
-        """The object of a watch event; only the first table of a watch has column definitions."""
-        shown = self.one(obj)
+        """The stored object of a watch event; only the first table of a watch has column definitions."""
+        shown = self.one(from_stored(self.resource, obj))
         if self.form == "table" and not first:
             shown["columnDefinitions"] = None
         return shown
+
+    def _table(self, items: list[Object], metadata: dict[str, Any]) -> Object:
+        return tables.table(storage_of(self.resource), items, metadata, self.include_object)
 
 
 def partial_metadata(obj: Object) -> Object:

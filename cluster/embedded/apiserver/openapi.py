@@ -1,8 +1,4 @@
-"""OpenAPI v3: as much as clients read before they write.
-
-kubectl and Helm look up whether a kind's PATCH takes ``fieldValidation`` and ``dryRun``, and which types of patch.
-Field-level schemas are not published: clients then leave validation to the server.
-"""
+"""OpenAPI v3: the operations on each kind with their options and types of patch, and the fields of the kinds."""
 
 from __future__ import annotations
 
@@ -12,10 +8,8 @@ import orjson
 
 from cluster.embedded.apiserver.bodies import PATCH_TYPES
 from cluster.embedded.apiserver.discovery import etag, group_version_roots, resources_under
+from cluster.embedded.apiserver.openapi_schemas import schema_name, schemas
 from cluster.embedded.resources import Object, Resource
-
-_PATCH_TYPES = [media for media, kind in PATCH_TYPES.items() if kind != "strategic"]
-"""Without strategic merge: kubectl would look for merge keys in the schemas, and so uses those it knows itself."""
 
 _WRITE_PARAMETERS = ("dryRun", "fieldManager", "fieldValidation")
 
@@ -41,7 +35,7 @@ def document(root: str) -> tuple[bytes, str]:
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": "v1.36.2"},
         "paths": {path: item for r in resources for path, item in _paths(root, r).items()},
-        "components": {"schemas": {_schema_name(r): _schema(r) for r in resources}},
+        "components": {"schemas": schemas(resources)},
     }
     data = orjson.dumps(body)
     return data, etag(data)
@@ -54,7 +48,7 @@ def _paths(root: str, resource: Resource) -> dict[str, Object]:
     operations = {
         "get": _operation(resource, "get", []),
         "put": _operation(resource, "put", ["application/json"]),
-        "patch": _operation(resource, "patch", _PATCH_TYPES),
+        "patch": _operation(resource, "patch", list(PATCH_TYPES)),
         "delete": _operation(resource, "delete", ["application/json"]),
     }
     return {
@@ -65,7 +59,7 @@ def _paths(root: str, resource: Resource) -> dict[str, Object]:
 
 def _operation(resource: Resource, action: str, media: list[str]) -> Object:
     group_version_kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
-    reference = {"schema": {"$ref": f"#/components/schemas/{_schema_name(resource)}"}}
+    reference = {"schema": {"$ref": f"#/components/schemas/{schema_name(resource)}"}}
     operation: Object = {
         "x-kubernetes-action": action,
         "x-kubernetes-group-version-kind": group_version_kind,
@@ -79,17 +73,3 @@ def _operation(resource: Resource, action: str, media: list[str]) -> Object:
 
 def _parameter(name: str) -> Object:
     return {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}}
-
-
-def _schema_name(resource: Resource) -> str:
-    group = (resource.group or "core").split(".", 1)[0]
-    return f"io.k8s.api.{group}.{resource.version}.{resource.kind}"
-
-
-def _schema(resource: Resource) -> Object:
-    kinds = [{"group": resource.group, "version": resource.version, "kind": resource.kind}]
-    return {
-        "type": "object",
-        "x-kubernetes-group-version-kind": kinds,
-        "x-kubernetes-preserve-unknown-fields": True,
-    }

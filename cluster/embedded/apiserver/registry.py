@@ -12,6 +12,7 @@ from typing import Any
 from cluster.embedded.apiserver import deletion, lifecycle, status, subresources
 from cluster.embedded.apiserver.admission import admit
 from cluster.embedded.apiserver.applying import applied_object, fill_changed
+from cluster.embedded.apiserver.conversion import from_stored, storage_of, to_stored
 from cluster.embedded.apiserver.decoding import DecodeError, Decoder
 from cluster.embedded.apiserver.defaulting import apply_defaults
 from cluster.embedded.apiserver.lifecycle import now
@@ -77,14 +78,14 @@ class Registry:
     def get(self, resource: Resource, namespace: str, name: str) -> Object:
         """The stored object."""
         try:
-            return self.store.get(resource, namespace, name)
+            return from_stored(resource, self.store.get(storage_of(resource), namespace, name))
         except NotFound:
             raise status.not_found(resource, name) from None
 
     def exists(self, resource: Resource, namespace: str, name: str) -> bool:
         """Whether a PUT or an apply would update (200) rather than create (201)."""
         try:
-            self.store.get(resource, namespace, name)
+            self.store.get(storage_of(resource), namespace, name)
         except NotFound:
             return False
         return True
@@ -92,7 +93,8 @@ class Registry:
     def list(self, resource: Resource, namespace: str | None = None, labels: str = "", fields: str = "") -> Objects:
         """The objects that both selectors match, in all namespaces when ``namespace`` is None."""
         by_label, by_field = label_selector(labels), field_selector(fields, resource)
-        return [obj for obj in self.store.list(resource, namespace) if by_label(obj) and by_field(obj)]
+        stored = self.store.list(storage_of(resource), namespace)
+        return [from_stored(resource, obj) for obj in stored if by_label(obj) and by_field(obj)]
 
     def create(
         self,
@@ -167,7 +169,7 @@ class Registry:
         check_manager(field_manager, patch_type, force=force)
         if patch_type == "apply":
             manager = Manager(field_manager, "Apply", resource.api_version, subresource)
-            old = self.store.get(resource, namespace, name) if self.exists(resource, namespace, name) else None
+            old = self.get(resource, namespace, name) if self.exists(resource, namespace, name) else None
             applied = self._apply(resource, namespace, name, patch, manager, force=force, dry_run=dry_run)
             _warn(resource, applied, old, warnings)
             return applied
@@ -209,9 +211,10 @@ class Registry:
         if dry_run:
             return self._answer(resource, plan.marked or obj, removed=plan.remove)
         if plan.marked is not None:
-            obj = self.store.update(resource, plan.marked)
+            self.store.update(storage_of(resource), to_stored(resource, plan.marked))
+            obj = self.get(resource, namespace, name)
         if plan.remove:
-            obj = self.store.delete(resource, namespace, name)
+            obj = from_stored(resource, self.store.delete(storage_of(resource), namespace, name))
         return self._answer(resource, obj, removed=plan.remove)
 
     def get_scale(self, resource: Resource, namespace: str, name: str) -> Object:
@@ -234,9 +237,9 @@ class Registry:
             return new
         if deletion.goes_with_update(new):
             metadata = new["metadata"]
-            self.store.delete(resource, metadata.get("namespace") or "", metadata["name"])
+            self.store.delete(storage_of(resource), metadata.get("namespace") or "", metadata["name"])
             return new
-        return self.store.update(resource, new)
+        return from_stored(resource, self.store.update(storage_of(resource), to_stored(resource, new)))
 
     def _decoded(self, resource: Resource, obj: Object, field_validation: str, warnings: Warnings) -> Object:
         kind, version = obj.get("kind") or resource.kind, obj.get("apiVersion") or resource.api_version
@@ -264,7 +267,7 @@ class Registry:
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = generate(metadata["generateName"])
         lifecycle.prepare_new(resource, new)
-        validate(resource, new)
+        validate(storage_of(resource), to_stored(resource, new))
         if resource is SERVICES:
             self._services.allocate(new)
         if self.exists(resource, metadata.get("namespace") or "", metadata["name"]):
@@ -272,7 +275,7 @@ class Registry:
         if dry_run:
             return new
         try:
-            return self.store.create(resource, new)
+            return from_stored(resource, self.store.create(storage_of(resource), to_stored(resource, new)))
         except AlreadyExists:
             raise status.already_exists(resource, metadata["name"]) from None
 
@@ -315,7 +318,7 @@ class Registry:
         force: bool,
         dry_run: bool,
     ) -> Object:
-        old = self.store.get(resource, namespace, name) if self.exists(resource, namespace, name) else None
+        old = self.get(resource, namespace, name) if self.exists(resource, namespace, name) else None
         new, entries = applied_object(resource, old, namespace, name, config, manager, force=force)
         if old is not None:
             fill_changed(resource, old, new)

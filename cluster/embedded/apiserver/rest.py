@@ -6,6 +6,7 @@ from aiohttp import web
 
 from cluster.embedded.apiserver.adapter import Adapter, WriteOptions
 from cluster.embedded.apiserver.bodies import decode_delete_options, decode_object, decode_patch, duplicates
+from cluster.embedded.apiserver.conversion import storage_of
 from cluster.embedded.apiserver.delete_requests import DeleteOptions, delete_one, deletion_warnings
 from cluster.embedded.apiserver.lists import check_version, list_page
 from cluster.embedded.apiserver.negotiation import Presenter, negotiate
@@ -155,7 +156,7 @@ class Rest:
             route.resource, query.get("labelSelector", ""), query.get("fieldSelector", "")
         )
         store = self._adapter.registry.store
-        items = [obj for obj in store.list(route.resource, route.namespace) if selected(obj)]
+        items = [obj for obj in store.list(storage_of(route.resource), route.namespace) if selected(obj)]
         for obj in items:
             metadata = obj["metadata"]
             delete_one(self._adapter, route.resource, metadata.get("namespace"), metadata["name"], options)

@@ -143,10 +143,17 @@ def _extras(expression: dict[str, Any]) -> dict[str, Any]:
 
 
 @cache
+def document() -> dict[str, Any]:
+    """The extract as ``scripts/build_schema.py`` wrote it; shared, not to be changed."""
+    packed = resources.files(__package__).joinpath("data/schema.json.gz").read_bytes()
+    extract: dict[str, Any] = json.loads(gzip.decompress(packed))
+    return extract
+
+
+@cache
 def schema() -> Schema:
     """The schema of all served kinds."""
-    packed = resources.files(__package__).joinpath("data/schema.json.gz").read_bytes()
-    return Schema(json.loads(gzip.decompress(packed)))
+    return Schema(document())
 
 
 @cache

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from cluster.embedded.apiserver import status
+from cluster.embedded.apiserver.conversion import is_foreign_field, storage_of, stored_field
 from cluster.embedded.resources import (
     EVENTS,
     NAMESPACES,
@@ -113,6 +114,8 @@ def field_selector(text: str, resource: Resource | None = None) -> Predicate:
             _check_supported(resource, path)
     if not terms:
         return _everything
+    if resource is not None:
+        terms = [(stored_field(resource, path), wanted, value) for path, wanted, value in terms]
     return lambda obj: all((_field(obj, path) == value) is wanted for path, wanted, value in terms)
 
 
@@ -224,6 +227,9 @@ def _field_term(term: str) -> tuple[str, bool, str]:
 
 
 def _check_supported(resource: Resource, path: str) -> None:
+    if is_foreign_field(resource, path):
+        raise status.bad_request(f"field label not supported: {path}")
+    path, resource = stored_field(resource, path), storage_of(resource)
     if path in _ALWAYS_SUPPORTED or path in _SUPPORTED.get(resource.group_resource, ()):
         return
     if resource.group_resource in _SUPPORTED and resource.group == "":

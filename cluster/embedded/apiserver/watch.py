@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from cluster.embedded.apiserver.conversion import storage_of
 from cluster.embedded.apiserver.negotiation import Presenter
 from cluster.embedded.apiserver.refusals import bad_request, expired, invalid
 from cluster.embedded.apiserver.schema import type_of
@@ -142,14 +143,14 @@ class Watch:
         start = self._options.after_version
         if self._options.initial_events or not start:
             start = self._store.version
-            for obj in self._store.list(self._resource, self._namespace):
+            for obj in self._store.list(storage_of(self._resource), self._namespace):
                 if self._selected(obj):
                     yield 0, self._line("ADDED", obj)
             if self._options.initial_events and self._options.bookmarks:
                 yield start, self._bookmark_line(start, initial_events_end=True)
         yield start, b""
         try:
-            async with aclosing(self._store.watch(self._resource, start)) as changes:
+            async with aclosing(self._store.watch(storage_of(self._resource), start)) as changes:
                 async for change in changes:
                     kind = self._seen_as(change)
                     yield change.version, self._line(kind, _shown(kind, change)) if kind else b""

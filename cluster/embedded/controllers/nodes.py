@@ -48,6 +48,7 @@ class NodeController:
         self._looked_at: set[str] = set()
         self._unmarked: set[str] = set()
         self._posted: dict[str, str] = {}
+        self._registered: dict[str, Object] = {}
         self._nodes, self._pods = informers.of(NODES), informers.of(PODS)
         self._renewed: dict[str, tuple[str, float]] = {}
         self._recorder = EventRecorder(client, "node-controller")
@@ -101,6 +102,9 @@ class NodeController:
         if node is None:
             self._forget(key[1])
             return
+        if key[1] not in self._registered:
+            self._registered[key[1]] = _reference(node)
+            self._tell(key[1], "RegisteredNode", f"Registered Node {key[1]} in Controller")
         if TTL not in annotations_of(node):
             node = await self._client.patch(NODES, key[1], {"metadata": {"annotations": {TTL: "0"}}})
         if key[1] in self._renewed:
@@ -117,7 +121,13 @@ class NodeController:
             self._looked_at.discard(key[1])
         await self._taint(node, schedule_taints(node))
 
+    def _tell(self, name: str, reason: str, what: str) -> None:
+        self._recorder.event(self._registered[name], "Normal", reason, f"Node {name} event: {what}")
+
     def _forget(self, name: str) -> None:
+        if name in self._registered:
+            self._tell(name, "RemovingNode", f"Removing Node {name} from Controller")
+            del self._registered[name]
         for known in (self._renewed, self._posted):
             known.pop(name, None)
         self._looked_at.discard(name)
@@ -138,9 +148,8 @@ class NodeController:
         if readiness(node) != "True":
             return lost  # it said itself that it is not ready: nothing new for its pods
         self._unmarked.add(name)
-        reference = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": node["metadata"]["uid"]}
         text = f"Node {name} status is now: NodeNotReady"
-        self._recorder.event(reference, "Normal", "NodeNotReady", text)
+        self._recorder.event(_reference(node), "Normal", "NodeNotReady", text)
         return lost
 
     async def _mark_pods(self, node: str) -> None:
@@ -237,6 +246,11 @@ class TaintEvictionController:
             "uid": pod["metadata"]["uid"],
         }
         self._recorder.event(reference, "Normal", "TaintManagerEviction", f"{what} {namespace}/{name}")
+
+
+def _reference(node: Object) -> Object:
+    metadata = node["metadata"]
+    return {"apiVersion": "v1", "kind": "Node", "name": metadata["name"], "uid": metadata["uid"]}
 
 
 def _taints(node: Object | None) -> object:

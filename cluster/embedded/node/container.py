@@ -85,6 +85,7 @@ class ContainerRunner:
         """End the container for good. Returns once its process is gone."""
         self._stop.set()
         self.attempted.set()
+        self.view.stop_waiting()
         await self._end_instance(grace_seconds, message)
 
     def hasten(self, grace_seconds: float) -> None:

@@ -60,6 +60,11 @@ class ContainerView:
             self.last_state = self.state
         self.state = {"waiting": {"reason": reason} | ({"message": message} if message else {})}
 
+    def stop_waiting(self) -> None:
+        """Wait for no further run: the end of the last one is the state."""
+        if "waiting" in self.state and self.last_state:
+            self.state = self.last_state
+
 
 @dataclass(frozen=True, slots=True)
 class PodFacts:

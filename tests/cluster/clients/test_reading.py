@@ -1,4 +1,4 @@
-"""kubectl get, describe, events, wait and explain-free discovery on a running Deployment."""
+"""kubectl get, describe, explain, events, wait and discovery on a running Deployment."""
 
 from __future__ import annotations
 
@@ -114,3 +114,14 @@ def test_what_is_not_there_is_said_so(kubectl: Kubectl) -> None:
     assert (gone.code, gone.err) == (0, "No resources found in nosuch namespace.\n")
     assert "pods" in kubectl.ok("api-resources", "--namespaced=true", "--verbs=list", "-o", "name").split()
     assert "v1.36" in kubectl.ok("version")
+
+
+def test_explain_knows_the_fields_of_a_kind(kubectl: Kubectl) -> None:
+    told = kubectl.ok("explain", "deployment.spec.strategy")
+    assert ("FIELD: strategy <DeploymentStrategy>" in told, "rollingUpdate\t<RollingUpdateDeployment>" in told) == (
+        True,
+        True,
+    )
+    assert "name\t<string> -required-" in kubectl.ok("explain", "pods.spec.containers.env")
+    assert "value\t<string>" in kubectl.ok("explain", "pod.spec.containers.env", "--recursive")
+    assert 'field "nosuch" does not exist' in kubectl("explain", "pod.spec.nosuch").err

@@ -196,27 +196,35 @@ class Names:
 
 
 def identities(parts: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
-    """Kind and name of the objects whose uids a recording shows anywhere."""
-    found: dict[str, tuple[str, str]] = {}
+    """Kind and name of the objects whose uids a recording shows anywhere.
+
+    A reference with a uid that is not the one of the object of that name refers to nothing.
+    """
+    objects: dict[str, tuple[str, str]] = {}
+    references: dict[str, tuple[str, str]] = {}
     for part in parts:
         for exchange in part.get("exchanges") or []:
-            _identify(exchange["response"].get("body"), "", found)
+            _identify(exchange["response"].get("body"), "", objects, references)
         for event in part.get("watch") or []:
-            _identify(event["object"], "", found)
-    return found
+            _identify(event["object"], "", objects, references)
+    known = set(objects.values())
+    return {**{uid: named for uid, named in references.items() if named not in known}, **objects}
 
 
-def _identify(value: Any, kind: str, found: dict[str, tuple[str, str]]) -> None:
+def _identify(
+    value: Any, kind: str, objects: dict[str, tuple[str, str]], references: dict[str, tuple[str, str]]
+) -> None:
     if isinstance(value, list):
         for item in value:
-            _identify(item, kind, found)
+            _identify(item, kind, objects, references)
     elif isinstance(value, dict):
+        found = references if "kind" in value else objects  # metadata has no kind of its own
         kind = str(value.get("kind") or kind).removesuffix("List")
         if value.get("uid") and value.get("name"):
             found.setdefault(str(value["uid"]), (kind, str(value["name"])))
         for key, inner in value.items():
             if isinstance(inner, dict | list) and key not in ("fieldsV1", "spec"):
-                _identify(inner, kind, found)
+                _identify(inner, kind, objects, references)
 
 
 def _name(item: Any) -> str:

@@ -47,12 +47,13 @@ class Player:
         try:
             while True:
                 event = await events.get()
-                self._follow(event["type"], event["object"])
+                self.follow(event["type"], event["object"])
         finally:
             for task in self._tasks.values():
                 task.cancel()
 
-    def _follow(self, kind: str, pod: dict[str, Any]) -> None:
+    def follow(self, kind: str, pod: dict[str, Any]) -> None:
+        """Take note of a pod as it is now; ``kind`` is the type of a watch event."""
         metadata, node = pod["metadata"], pod["spec"].get("nodeName")
         uid = metadata["uid"]
         if kind == "DELETED":

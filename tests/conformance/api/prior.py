@@ -103,7 +103,7 @@ def objects(parts: list[dict[str, Any]]) -> list[Create]:
             seeds[_key(deployment)] = deployment
     made = {key for exchange in _exchanges(parts) if (key := _made(exchange))}
     rows = prior_rows.from_rows(list(_exchanges(parts)), known | made)
-    return [*(_creation(obj) for obj in seeds.values()), *rows]
+    return [*(_creation(obj) for obj in seeds.values()), *rows, *prior_rows.from_refusals(parts, known | made)]
 
 
 def _made(exchange: dict[str, Any]) -> tuple[str, str, str] | None:
@@ -344,7 +344,10 @@ def _deployment_behind(obj: dict[str, Any], parts: list[dict[str, Any]]) -> dict
         "kind": "Deployment",
         "metadata": {"name": name, "namespace": metadata["namespace"], "labels": labels, "creationTimestamp": ""},
         "spec": {
-            "replicas": _replicas_before(name, seen, parts) or _most_pods(owner["name"], parts) or 2,
+            "replicas": _replicas_before(name, seen, parts)
+            or _first_rows(owner["name"], parts)
+            or _most_pods(owner["name"], parts)
+            or 2,
             "selector": {"matchLabels": labels},
             "template": {"metadata": {"labels": labels}, "spec": template["spec"]},
             **spec,
@@ -362,6 +365,18 @@ def _replicas_before(name: str, seen: dict[str, Any], parts: list[dict[str, Any]
     return int((seen.get("status" if written else "spec") or {}).get("replicas") or 0)
 
 
+def _first_rows(owner: str, parts: list[dict[str, Any]]) -> int:
+    """How many pods of a ReplicaSet the first table of pods shows that are not going."""
+    for exchange in _exchanges(parts):
+        body, query = exchange["response"].get("body"), exchange["request"].get("query") or ""
+        if not exchange["request"]["path"].endswith("/pods") or "Selector" in query or not isinstance(body, dict):
+            continue
+        names = [row["cells"][0] for row in body.get("rows") or [] if row["cells"][2] != "Terminating"]
+        if any(str(name).startswith(f"{owner}-") for name in names):
+            return sum(str(name).startswith(f"{owner}-") for name in names)
+    return 0
+
+
 def _most_pods(owner: str, parts: list[dict[str, Any]]) -> int:
     """The most pods of one ReplicaSet that a single answer shows."""
     counts = [
@@ -375,9 +390,21 @@ def _most_pods(owner: str, parts: list[dict[str, Any]]) -> int:
     return max(counts, default=0)
 
 
+_TEMPLATE_FIELDS = (
+    "containers", "initContainers", "terminationGracePeriodSeconds", "topologySpreadConstraints", "nodeSelector",
+    "affinity", "hostNetwork",
+)  # fmt: skip
+_ADMITTED = [
+    {"key": f"node.kubernetes.io/{what}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+    for what in ("not-ready", "unreachable")
+]
+"""What the server adds to every pod."""
+
+
 def _template_spec(spec: dict[str, Any]) -> dict[str, Any]:
-    kept = ("containers", "terminationGracePeriodSeconds", "initContainers")
-    result = {key: spec[key] for key in kept if key in spec}
+    result = {key: spec[key] for key in _TEMPLATE_FIELDS if key in spec}
+    if tolerations := [toleration for toleration in spec.get("tolerations", []) if toleration not in _ADMITTED]:
+        result["tolerations"] = tolerations
     result["containers"] = [
         {**c, "volumeMounts": [m for m in c.get("volumeMounts", []) if "kube-api-access" not in m["name"]]}
         for c in result["containers"]

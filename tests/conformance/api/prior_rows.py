@@ -1,8 +1,9 @@
-"""Objects that existed before a recording and of which only table rows tell."""
+"""Objects that existed before a recording and of which only table rows, or refusals, tell."""
 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,6 +35,56 @@ def from_rows(exchanges: list[dict[str, Any]], known: set[tuple[str, str, str]])
             found.add(key)
             kept = {name: metadata[name] for name in ("name", "namespace", "labels") if name in metadata}
             yield path, {"kind": kind, "metadata": kept, **made(row["cells"])}
+
+
+def from_refusals(parts: list[dict[str, Any]], known: set[tuple[str, str, str]]) -> Iterator[Create]:
+    """Disruption budgets that an eviction was refused for.
+
+    Args:
+        parts: the recording.
+        known: (kind, namespace, name) of what other answers show, or what it creates.
+    """
+    found: set[tuple[str, str, str]] = set(known)
+    for part in parts:
+        for exchange in part.get("exchanges") or []:
+            refused = _BUDGET.search(str(exchange["response"].get("body")))
+            path = exchange["request"]["path"].split("/")
+            if not refused or path[-1] != "eviction":
+                continue
+            namespace, pod = path[path.index("namespaces") + 1], path[-2]
+            key = ("PodDisruptionBudget", namespace, refused[1])
+            labels = _labels_of(pod, parts)
+            if key in found or not labels:
+                continue
+            found.add(key)
+            spec = {"minAvailable": int(refused[2]), "selector": {"matchLabels": labels}}
+            metadata = {"name": refused[1], "namespace": namespace}
+            yield (
+                f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets",
+                {"apiVersion": "policy/v1", "kind": key[0], "metadata": metadata, "spec": spec},
+            )
+
+
+_BUDGET = re.compile(r"The disruption budget ([\w.-]+) needs (\d+) healthy pods")
+
+
+def _labels_of(pod: str, parts: list[dict[str, Any]]) -> dict[str, str]:
+    """The labels of a pod that a recording shows anywhere, without what a controller added."""
+    for metadata in _metadata_in(parts):
+        if metadata.get("name") == pod and metadata.get("labels"):
+            return {key: value for key, value in metadata["labels"].items() if key != "pod-template-hash"}
+    return {}
+
+
+def _metadata_in(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _metadata_in(item)
+    elif isinstance(value, dict):
+        if isinstance(value.get("metadata"), dict):
+            yield value["metadata"]
+        for item in value.values():
+            yield from _metadata_in(item)
 
 
 def _config_map(cells: list[Any]) -> Row:

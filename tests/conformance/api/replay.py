@@ -26,6 +26,8 @@ from tests.conformance.api import late, prior, target
 from tests.conformance.api.bodies import REPEATED, SEE_DISCOVERY, Earlier, discovered, with_duplicate
 from tests.conformance.api.borrowed import borrowed
 from tests.conformance.api.http import Answer, Http, Observer
+from tests.conformance.api.kubelets import Kubelets
+from tests.conformance.api.kubelets import steps as kubelet_steps
 from tests.conformance.api.names import Names, identities
 from tests.conformance.api.player import Player, behaviours_of, delays_of
 from tests.conformance.api.timing import Timing, target_of
@@ -43,7 +45,7 @@ _SENT = ("Accept", "User-Agent", "Upgrade", "Sec-WebSocket-Protocol", "X-Stream-
 _WEBSOCKET = {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": base64.b64encode(bytes(16)).decode()}
 _BULK = re.compile(r"<([\d.]+) MB of data>")
 _CUT = re.compile(r"\.\.\.<\d+ chars>$")
-_HINT = re.compile(r"<(not recorded|same as .*|protobuf .*|\d+ .*)>$")
+_HINT = re.compile(r"<(not recorded.*|same as .*|protobuf .*|\d+ .*)>$")
 _PLAYED = {
     "pods", "deployments", "replicasets", "events", "endpointslices", "endpoints", "nodes", "jobs", "namespaces",
     "statefulsets", "daemonsets", "poddisruptionbudgets", "horizontalpodautoscalers", "serviceaccounts", "leases",
@@ -82,11 +84,11 @@ async def replay(flow: Flow, kubeconfig: str = "") -> list[Result]:
     contents = [content for _, content in parts]
     with_accounts = "kube-api-access-" in json.dumps([c.get("exchanges") for c in contents])
     opened = target.existing(kubeconfig) if kubeconfig else target.embedded(service_accounts=with_accounts)
-    async with opened as http, _scene(http, contents, is_ours=not kubeconfig) as observer:
-        names = Names(observer, identities(contents))
+    async with opened as http, _scene(http, contents, is_ours=not kubeconfig) as kubelets:
+        names = Names(kubelets.observer, identities(contents))
         _, changes = late.split(contents, _seeds(contents))
         return [
-            await _Replay(http, observer, names, name, content, _of_part(changes, index)).run()
+            await _Replay(http, kubelets, names, name, content, _of_part(changes, index)).run()
             for index, (name, content) in enumerate(parts)
         ]
 
@@ -100,22 +102,23 @@ def _of_part(changes: dict[late.Place, late.Changes], index: int) -> dict[int, l
 
 
 @contextlib.asynccontextmanager
-async def _scene(http: Http, parts: list[dict[str, Any]], *, is_ours: bool) -> AsyncIterator[Observer]:
-    """What was there before the recording: nodes, namespaces, objects; with observer and player at work.
+async def _scene(http: Http, parts: list[dict[str, Any]], *, is_ours: bool) -> AsyncIterator[Kubelets]:
+    """What was there before the recording: nodes, namespaces, objects; with observer and kubelets at work.
 
     A cluster that is not ours is left as it was found.
     """
     names = prior.nodes(parts)
     observer = Observer(http)
     player = Player(http, delays_of(parts[0]), behaviours_of(parts))
+    kubelets = Kubelets(http, player, observer)
     at_work = [asyncio.ensure_future(observer.run()), asyncio.ensure_future(player.run(observer.pods))]
     try:
         async with contextlib.nullcontext() if is_ours else borrowed(http, observer, names):
             for name in sorted(names):
                 await target.register_node(http, name)
-            at_work += [asyncio.ensure_future(_heartbeat(http, name)) for name in names]
+            at_work += [asyncio.ensure_future(kubelets.keep_beating(name)) for name in names]
             await _set_up(http, observer, parts)
-            yield observer
+            yield kubelets
     finally:
         for work in at_work:
             work.cancel()
@@ -140,40 +143,36 @@ async def _set_up(http: Http, observer: Observer, parts: list[dict[str, Any]]) -
         http.age()
 
 
-async def _heartbeat(http: Http, node: str) -> None:
-    while True:
-        await asyncio.sleep(10)
-        await target.beat(http, node)
-
-
 class _Replay:
     """One recording against a prepared cluster."""
 
     def __init__(
         self,
         http: Http,
-        observer: Observer,
+        kubelets: Kubelets,
         names: Names,
         name: str,
         content: dict[str, Any],
         changes: dict[int, late.Changes],
     ) -> None:
         self._http = http
-        self._observer = observer
+        self._kubelets, self._observer = kubelets, kubelets.observer
         self._names = names
         self._content = content
         self._changes = changes
         self._result = Result(name)
         self._earlier = Earlier()
-        self._timing = Timing(observer)
+        self._timing = Timing(kubelets.observer)
         self._watches: list[tuple[dict[str, Any], asyncio.Task[list[str]]]] = []
 
     async def run(self) -> Result:
         exchanges = self._content.get("exchanges") or []
         loop = asyncio.get_running_loop()
         began, watched_from = loop.time(), len(self._observer.events)
-        first = min((e["t"] for e in exchanges), default=0.0)
+        planned = kubelet_steps(self._content)
+        first = min([*(e["t"] for e in exchanges), *(step.seconds for step in planned)], default=0.0)
         last = max((event["t"] for event in self._content.get("watch") or []), default=0.0)
+        life = asyncio.ensure_future(self._kubelets.play(planned, began - first))
         for exchange in sorted(exchanges, key=lambda e: (e["t"], e["n"])):
             await asyncio.sleep(max(0.0, began + exchange["t"] - first - loop.time()))
             before = loop.time()
@@ -183,6 +182,7 @@ class _Replay:
         for exchange, task in self._watches:
             self._result.count(_label(exchange), await task)
         await self._watched(watched_from, began + last - first + _TOLERANCE_SECONDS)
+        life.cancel()
         return self._result
 
     async def _change(self, change: late.Changes) -> None:

@@ -198,6 +198,19 @@ async def post_status(http: Http, name: str) -> None:
     )
 
 
+async def post_conditions(http: Http, name: str, conditions: list[dict[str, Any]]) -> None:
+    """Post conditions of a node with their reasons and messages, as seen now."""
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    posted = [{**condition, "lastHeartbeatTime": now, "lastTransitionTime": now} for condition in conditions]
+    await http.call(
+        "PATCH",
+        f"/api/v1/nodes/{name}/status",
+        "",
+        {"status": {"conditions": posted}},
+        content_type="application/strategic-merge-patch+json",
+    )
+
+
 async def beat(http: Http, name: str) -> None:
     """Renew the node's lease, as its kubelet does every ten seconds."""
     now = datetime.now(UTC)

@@ -31,6 +31,7 @@ from cluster.embedded.resources import (
     NAMESPACES,
     NODES,
     PODS,
+    REPLICA_SETS,
     RESOURCES,
     Object,
     Resource,
@@ -41,6 +42,7 @@ from cluster.embedded.store import Store
 from tests.conformance.kubelet.recording import Recording
 from tests.conformance.kubelet.script import Step
 
+_REVISION = "deployment.kubernetes.io/revision"
 _START_SECONDS = 30.0
 _PRESENT = re.compile(r'Container image "([^"]+)" (?:already present|is present)')
 _FAILED = re.compile(r'Failed to pull image "([^"]+)": (.*)', re.DOTALL)
@@ -99,7 +101,9 @@ class Lab:
             patch = {"spec": {"replicas": int(step.value)}}
             await self.client.patch(DEPLOYMENTS, step.name, patch, namespace, subresource="scale")
         elif step.verb == "update":
-            await self._set_variable(step.name, namespace, *step.value.split("=", 1))
+            await self._update(step, namespace, *step.value.split("=", 1))
+        elif step.verb == "undo":
+            await self._undo(step.name, namespace, step.value)
         elif step.verb == "capacity":
             patch = {"status": {"capacity": {step.name: step.value}}}
             await self.client.patch(NODES, self.settings.name, patch, subresource="status")
@@ -108,12 +112,25 @@ class Lab:
         found: Object = json.loads(json.dumps(in_namespace(obj, namespace)).replace("/tmp/", f"{self.scratch}/"))
         return found
 
-    async def _set_variable(self, deployment: str, namespace: str, name: str, value: str) -> None:
-        found = await self.client.get(DEPLOYMENTS, deployment, namespace)
+    async def _update(self, step: Step, namespace: str, name: str, value: str) -> None:
+        found = await self.client.get(DEPLOYMENTS, step.name, namespace)
         container = found["spec"]["template"]["spec"]["containers"][0]["name"]
-        changed = {"name": container, "env": [{"name": name, "value": value}]}
+        changed = {"name": container, "env": [{"name": name, "value": value}], **step.object}
         patch = {"spec": {"template": {"spec": {"containers": [changed]}}}}
-        await self.client.patch(DEPLOYMENTS, deployment, patch, namespace, patch_type="strategic")
+        await self.client.patch(DEPLOYMENTS, step.name, patch, namespace, patch_type="strategic")
+
+    async def _undo(self, deployment: str, namespace: str, revision: str) -> None:
+        """What ``kubectl rollout undo`` does: the pod template of a revision, or of the one before, comes back."""
+        sets = {
+            int((obj["metadata"].get("annotations") or {}).get(_REVISION, 0)): obj
+            for obj in (await self.client.list(REPLICA_SETS, namespace)).items
+            if any(owner["name"] == deployment for owner in obj["metadata"].get("ownerReferences", ()))
+        }
+        wanted = sets[int(revision) or sorted(sets)[-2]]["spec"]["template"]
+        labels = {k: v for k, v in wanted["metadata"]["labels"].items() if k != "pod-template-hash"}
+        template = {**wanted, "metadata": {**wanted["metadata"], "labels": labels}}
+        patch = [{"op": "replace", "path": "/spec/template", "value": template}]
+        await self.client.patch(DEPLOYMENTS, deployment, patch, namespace, patch_type="json")
 
 
 def resource_of(obj: Object) -> Resource:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cluster.embedded.resources import Object
+from tests.conformance.kubelet.programs import program_between
 from tests.conformance.kubelet.recording import Entry, Recording
 
 _AT_ONCE_SECONDS = 2.0
@@ -15,6 +17,7 @@ _EVICT = re.compile(r"POST eviction of (?P<name>[\w.-]+)")
 _CREATE = re.compile(r"(?P<kind>configmap|secret|pod|service|deployment) (?P<name>[\w.-]+)")
 _SCALE = re.compile(r"kubectl scale --replicas=(?P<replicas>\d+)")
 _UPDATE = re.compile(r"update deployment (?P<name>[\w.-]+): \{'(?P<key>\w+)': '(?P<value>[^']*)'\}")
+_UNDO = re.compile(r"kubectl rollout undo(?:.*--to-revision=(?P<revision>\d+))?")
 _CAPACITY = re.compile(r"PATCH node status capacity (?P<resource>[\w./-]+)=(?P<value>\d+)")
 
 
@@ -23,9 +26,10 @@ class Step:
     """Something to do at a time.
 
     Attributes:
-        verb: ``apply``, ``delete``, ``evict``, ``scale``, ``update`` (an environment variable) or ``capacity``.
+        verb: ``apply``, ``delete``, ``evict``, ``scale``, ``update`` (a variable), ``undo`` or ``capacity``.
         kind, name: of the object that it is about.
-        value: grace in seconds, number of replicas, NAME=VALUE, or a quantity.
+        value: grace in seconds, number of replicas, NAME=VALUE, a revision, or a quantity.
+        object: what to apply; for an update the fields of the container that change too.
     """
 
     t: float
@@ -101,19 +105,33 @@ def _noted(note: Entry, recording: Recording) -> Iterator[Step]:
     elif match := _SCALE.search(text):
         deployment = next(obj for obj in recording.manifest if obj["kind"] == "Deployment")
         yield Step(note.t, "scale", "Deployment", deployment["metadata"]["name"], match["replicas"])
-    elif (match := _UPDATE.search(text)) and _gets_ready(recording, note.t):
-        yield Step(note.t, "update", "Deployment", match["name"], f"{match['key'].upper()}={match['value']}")
+    elif match := _UPDATE.search(text):
+        yield from _updated(note, match, recording)
+    elif match := _UNDO.search(text):
+        deployment = next(obj for obj in recording.manifest if obj["kind"] == "Deployment")
+        yield Step(note.t, "undo", "Deployment", deployment["metadata"]["name"], match["revision"] or "0")
     elif match := _CAPACITY.search(text):
         yield Step(note.t, "capacity", "Node", match["resource"], match["value"])
 
 
-def _gets_ready(recording: Recording, since: float) -> bool:
-    """Whether every pod made since then got ready: then only its environment can have changed, not its program."""
+def _updated(note: Entry, match: re.Match[str], recording: Recording) -> Iterator[Step]:
+    """A new environment variable; and a new program, where the new pods show that theirs was another."""
+    end = min((e.t for e in recording.timeline if e.resource == "action" and e.t > note.t), default=math.inf)
+    program = program_between(recording, note.t, end)
+    if program is None and not _gets_ready(recording, note.t, end):
+        return
+    variable = f"{match['key'].upper()}={match['value']}"
+    command = {"command": program} if program else {}
+    yield Step(note.t, "update", "Deployment", match["name"], variable, command)
+
+
+def _gets_ready(recording: Recording, since: float, until: float) -> bool:
+    """Whether every pod made in a span of time got ready: then only its environment changed, not its program."""
     pods: dict[str, bool] = {}
     for entry in recording.timeline:
         if entry.resource == "pods" and entry.t >= since:
             name = entry.object["metadata"]["name"]
-            if entry.type == "ADDED" or name in pods:
+            if (entry.type == "ADDED" and entry.t < until) or name in pods:
                 conditions = (entry.object.get("status") or {}).get("conditions") or []
                 pods[name] = pods.get(name, False) or any(
                     (c["type"], c["status"]) == ("Ready", "True") for c in conditions
