@@ -1,4 +1,4 @@
-"""``gameday cluster``: leave an embedded cluster running, so that a person can point kubectl, Helm or k9s at it."""
+"""``gameday cluster``: leave a cluster running, so that a person can point kubectl, Helm or k9s at it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import typer
 from clients.errors import InputError
 from cluster.embedded.network.resolver import resolve
 from cluster.provider import ClusterStatus
+from cluster.providers import provider_of
 from cluster.providers.embedded import EmbeddedProvider
 
-app = typer.Typer(no_args_is_help=True, help="Start, stop and list embedded clusters.")
+app = typer.Typer(no_args_is_help=True, help="Start, stop and list clusters.")
 IMAGE_MAP = Path(__file__).resolve().parent.parent / "services" / "images.yaml"
 
 
@@ -31,11 +32,13 @@ def up_command(
     config: Annotated[Path | None, typer.Option(help="nodes and settings, YAML")] = None,
     image_map: Annotated[Path, typer.Option(help="which programs images stand for")] = IMAGE_MAP,
     port: Annotated[int, typer.Option(help="port of the API server, 0 for a free one")] = 0,
+    kind: Annotated[str, typer.Option("--cluster", help="embedded, or envtest for real binaries")] = "embedded",
 ) -> None:
     """Start a cluster and leave it running."""
     if not name.replace("-", "").isalnum():
         raise InputError("not a cluster name", where=name, remedy="use letters, digits and dashes")
-    provider = EmbeddedProvider(image_map=image_map if image_map.is_file() else None, config=config, port=port)
+    images = image_map if image_map.is_file() else None
+    provider = provider_of(kind, image_map=images, config=config, port=port)
     cluster = provider.up(name, state_dir=clusters_home() / name, detached=True)
     typer.echo(f"cluster {name} is up")
     typer.echo(f"export KUBECONFIG={cluster.kubeconfig}")

@@ -12,7 +12,7 @@ class Cluster:
     """A cluster that runs.
 
     Attributes:
-        provider: ``embedded`` or ``existing``.
+        provider: ``embedded``, ``envtest`` or ``existing``.
         kubeconfig: how to reach it.
         state_dir: its files, None for a cluster that is not ours.
         capabilities: what can be had on it, such as ``direct-service-addresses``.

@@ -49,6 +49,9 @@ def run_command(
     ] = "gameday.remediators:runbook",
     runs: Annotated[Path, typer.Option(help="where run folders are made")] = Path("runs"),
     port: Annotated[int, typer.Option(help="port of the embedded API server, 0 for a free one")] = 0,
+    cluster: Annotated[
+        str, typer.Option(help="embedded, or envtest for a control plane of the binaries in KUBEBUILDER_ASSETS")
+    ] = "embedded",
     keep_cluster: Annotated[bool, typer.Option(help="leave the cluster and what was installed running")] = False,
 ) -> None:
     """Run a game day.
@@ -67,6 +70,7 @@ def run_command(
             port=port,
             image_map=ROOT / "services" / "images.yaml",
             config=ROOT / "cluster" / "gameday.yaml",
+            kind=cluster,
         ),
         subject=Subject(
             chart=chart,

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from clients.addresses import reachable
 from clients.helm_release import StoredRelease
 from remediation.quantity import parse_or_none
 from remediation.snapshot import (
@@ -93,7 +94,7 @@ def pod(source: Json, replica_sets: Collection[str], now: datetime, settling_sec
         terminating="deletionTimestamp" in metadata,
         hook=HOOK in (metadata.get("annotations") or {}) or not owned,
         node=spec.get("nodeName", ""),
-        address=status.get("podIP", ""),
+        address=reachable(status.get("podIP", "")),
         port=_port(spec),
         unschedulable_message=_unschedulable(conditions.get("PodScheduled", {})),
         containers=containers,

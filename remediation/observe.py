@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from clients import helm_release
+from clients.addresses import reachable
 from clients.errors import EnvironmentUnusable, GamedayError, InputError, OperationFailed
 from clients.helm_release import StoredRelease
 from remediation import convert, traffic
@@ -149,7 +150,7 @@ class Observer:
         labels = f"kubernetes.io/service-name={self.target.router_service}"
         slices = self.kube.list_objects("endpointslices", namespace, labels=labels)
         found = [
-            f"http://{address}:{port['port']}"
+            f"http://{reachable(address)}:{port['port']}"
             for each in slices
             for port in (each.get("ports") or ())[:1]
             for endpoint in each.get("endpoints") or ()

@@ -18,8 +18,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from cluster.embedded.apiserver.pod_streams import ExecSession, LogOptions, PodConnection
     from cluster.embedded.apiserver.usage import NodeUsage
     from cluster.embedded.client import ApiClient
-    from cluster.embedded.config import ClusterConfig
+    from cluster.embedded.config import ClusterConfig, NodeConfig
     from cluster.embedded.controllers.manager import ControllerSettings
     from cluster.embedded.network.addresses import AddressPool, Subnet
     from cluster.embedded.network.network import NetworkAddresses
     from cluster.embedded.node.agent import NodeAgent
+    from cluster.embedded.node.settings import NodeSettings
     from cluster.embedded.virtual.nodes import VirtualNodes
 
 log = logging.getLogger("cluster")
@@ -55,7 +56,12 @@ class Options:
 
 
 def main() -> None:
-    """Run a cluster until it is told to stop. Ends with code 2 and one message when it cannot begin."""
+    """Run an embedded cluster until it is told to stop."""
+    run_process(serve)
+
+
+def run_process(serve: Callable[[Options], Coroutine[Any, Any, None]]) -> None:
+    """Be the process of a cluster. Ends with code 2 and one message when it cannot begin."""
     options = _parse()
     if options.die_with_parent:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -84,11 +90,11 @@ async def serve(options: Options) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with _running(options) as running:
-        _announce(options, running)
+        announce(options, running)
         log.info("cluster %s serves at https://%s", options.name, running.address)
         stop = asyncio.ensure_future(stopping.wait())
         try:
-            await _first_of(stop, running.components)
+            await first_of(stop, running.components)
         finally:
             stop.cancel()
             (options.state_dir / "cluster.json").unlink(missing_ok=True)
@@ -96,7 +102,7 @@ async def serve(options: Options) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Running:
+class Running:
     """What is known of a cluster that runs. ``components`` ends only when a part of the cluster broke."""
 
     address: str
@@ -105,7 +111,7 @@ class _Running:
     components: asyncio.Future[None]
 
 
-async def _first_of(wanted: asyncio.Future[Any], components: asyncio.Future[None]) -> None:
+async def first_of(wanted: asyncio.Future[Any], components: asyncio.Future[None]) -> None:
     """Wait for something, unless a component breaks first: then raise what broke it. Half a cluster is none."""
     await asyncio.wait({wanted, components}, return_when=asyncio.FIRST_COMPLETED)
     if components.done():
@@ -114,7 +120,7 @@ async def _first_of(wanted: asyncio.Future[Any], components: asyncio.Future[None
 
 
 @contextlib.asynccontextmanager
-async def _running(options: Options) -> AsyncIterator[_Running]:
+async def _running(options: Options) -> AsyncIterator[Running]:
     from cluster.embedded.apiserver import auth, tls
     from cluster.embedded.apiserver.bootstrap import bootstrap
     from cluster.embedded.apiserver.http import ApiServer
@@ -152,8 +158,8 @@ async def _running(options: Options) -> AsyncIterator[_Running]:
     controlled = manager.ControllerSettings(ca_pem=files.ca_pem, pod_metrics=api.metrics or NoPodMetrics())
     components = asyncio.ensure_future(_components(clients, config, options, subnet, streams, controlled))
     try:
-        await _first_of(streams.dns, components)
-        yield _Running(address, streams.dns.result(), subnet.number, components)
+        await first_of(streams.dns, components)
+        yield Running(address, streams.dns.result(), subnet.number, components)
     finally:
         components.cancel()
         await asyncio.wait([components], timeout=STOP_SECONDS)
@@ -214,31 +220,40 @@ def _node_agents(
     from cluster.embedded.events import EventRecorder
     from cluster.embedded.node.agent import NodeAgent
     from cluster.embedded.node.images import ImageMap
-    from cluster.embedded.node.settings import NodeSettings
 
     images = ImageMap.load(options.image_map) if options.image_map else ImageMap()
     addresses, pods = pools
     agents = {}
     for node in config.nodes:
-        capacity = {"cpu": node.cpu, "memory": node.memory, "pods": node.pods, "ephemeral-storage": "100Gi"}
-        if node.gpus:
-            capacity["nvidia.com/gpu"] = str(node.gpus)
-        settings = NodeSettings(
-            name=node.name,
-            address=addresses.next_address(),
-            root=options.state_dir / "node" / node.name,
-            capacity=capacity,
-            labels=node.labels,
-            taints=tuple(node.taints),
-            restart_backoff_base_seconds=config.restart_backoff_base_seconds,
-            dns=network.dns,
-            relay=network.relay,
-            service_host=api_service,
-            metrics_window_seconds=config.metrics_window_seconds,
-            pod_shim=POD_SHIM,
+        settings = replace(
+            node_settings(node, config, options, addresses.next_address(), network), service_host=api_service
         )
         agents[node.name] = NodeAgent(client, settings, images, pods, EventRecorder(client, "kubelet", node.name))
     return agents
+
+
+def node_settings(
+    node: NodeConfig, config: ClusterConfig, options: Options, address: str, network: NetworkAddresses
+) -> NodeSettings:
+    """The settings of the agent of a node."""
+    from cluster.embedded.node.settings import NodeSettings
+
+    capacity = {"cpu": node.cpu, "memory": node.memory, "pods": node.pods, "ephemeral-storage": "100Gi"}
+    if node.gpus:
+        capacity["nvidia.com/gpu"] = str(node.gpus)
+    return NodeSettings(
+        name=node.name,
+        address=address,
+        root=options.state_dir / "node" / node.name,
+        capacity=capacity,
+        labels=node.labels,
+        taints=tuple(node.taints),
+        restart_backoff_base_seconds=config.restart_backoff_base_seconds,
+        dns=network.dns,
+        relay=network.relay,
+        metrics_window_seconds=config.metrics_window_seconds,
+        pod_shim=POD_SHIM,
+    )
 
 
 def _virtual_nodes(
@@ -322,7 +337,7 @@ async def _listen(api: object, port: int) -> int:
         ) from error
 
 
-def _announce(options: Options, running: _Running) -> None:
+def announce(options: Options, running: Running) -> None:
     """Write ``cluster.json`` in one piece: its presence says that the cluster serves."""
     content = {
         "name": options.name,

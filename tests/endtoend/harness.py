@@ -62,11 +62,13 @@ def leftovers(folder: Path) -> list[str]:
     found = []
     for process in psutil.process_iter():
         try:
-            text = " ".join(process.cmdline())
+            words = process.cmdline()
+            text = " ".join(words)
             mentions = str(folder) in text or any(str(folder) in value for value in process.environ().values())
         except psutil.Error:
             continue
-        if mentions and process.pid != os.getpid() and "pytest" not in text:
+        is_pytest = any(Path(word).name == "pytest" for word in words)  # not: a path below pytest's temporary folder
+        if mentions and process.pid != os.getpid() and not is_pytest:
             found.append(text)
     return found
 

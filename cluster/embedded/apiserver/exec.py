@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import orjson
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 _CLOSE_SECONDS = 1.0
+Start = Callable[[], Awaitable[ExecSession]]
+"""Starts a command or an attachment. Raises ApiError."""
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 
 
@@ -50,12 +53,22 @@ async def handle(
     command = request.query.getall("command", [])
     if not command and route.subresource == "exec":
         raise bad_request("you must specify at least 1 command for the container")
+
+    async def start() -> ExecSession:
+        return await _session(request, route, streams, container, command)
+
+    return await serve_websocket(request, start, _wanted_outputs(request), open_streams)
+
+
+async def serve_websocket(
+    request: web.BaseRequest, start: Start, wanted: set[int], open_streams: OpenStreams
+) -> web.StreamResponse:
+    """Upgrade, start the command, and carry its streams until it ends; ``wanted`` are the channels of its output."""
     socket = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0, timeout=_CLOSE_SECONDS)
     await socket.prepare(request)
-    wanted = _wanted_outputs(request)
     await socket.send_bytes(bytes([min(wanted, default=ERROR)]))  # tells the client that it is connected
     try:
-        session = await _session(request, route, streams, container, command)
+        session = await start()
     except ApiError as error:
         await _finish(socket, internal_error(error))
         return socket
@@ -123,12 +136,12 @@ async def _read(socket: web.WebSocketResponse, session: ExecSession) -> None:
             if channel == STDIN and rest:
                 await session.write_stdin(rest)
             elif channel == RESIZE:
-                await _resize(session, rest)
+                await resize_terminal(session, rest)
             elif channel == CLOSE and rest[:1] == bytes([STDIN]):
                 await session.close_stdin()
 
 
-async def _resize(session: ExecSession, message: bytes) -> None:
+async def resize_terminal(session: ExecSession, message: bytes) -> None:
     """Sizes that make no sense are ignored, as a kubelet does."""
     with suppress(ValueError, TypeError, KeyError):
         size = orjson.loads(message)

@@ -91,7 +91,14 @@ async def logs(
     options = log_options(request.query, route.name)
     if not node_of(adapter, pod):
         return web.Response(status=204, headers=NO_CACHE)
-    chunks = aiter(streams.logs(route.namespace or "", route.name, container, options))
+    return await send_log(request, streams.logs(route.namespace or "", route.name, container, options), open_streams)
+
+
+async def send_log(
+    request: web.BaseRequest, log: AsyncIterator[bytes], open_streams: OpenStreams
+) -> web.StreamResponse:
+    """Answer with a log as it grows. Raises ApiError before the first byte only."""
+    chunks = aiter(log)
     first = asyncio.ensure_future(_next(chunks))
     try:
         await asyncio.wait({first}, timeout=_HEADERS_AFTER_SECONDS)

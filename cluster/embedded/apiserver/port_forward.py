@@ -46,7 +46,7 @@ async def handle(
     if request.headers.get("Upgrade", "").lower() != "websocket":
         raise bad_request("Upgrade request required")
     offered = request.headers.get("Sec-WebSocket-Protocol", "")
-    ports = [] if SPDY_TUNNEL in offered else _ports(request)
+    ports = [] if SPDY_TUNNEL in offered else ports_of(request)
 
     async def connect(port: int) -> PodConnection:
         return await streams.connect(route.namespace or "", route.name, port)
@@ -57,7 +57,7 @@ async def handle(
     await socket.prepare(request)
     async with open_streams.limit(STREAM_TIMEOUT_SECONDS):
         if ports:
-            await _serve_channels(socket, ports, connect)
+            await serve_channels(socket, ports, connect)
         else:
             await SpdyTunnel(socket.send_bytes, connect).run(_binary(socket))
     with suppress(ConnectionError):
@@ -65,9 +65,9 @@ async def handle(
     return socket
 
 
-def _ports(request: web.BaseRequest) -> list[int]:
+def ports_of(request: web.BaseRequest, key: str = "ports") -> list[int]:
     """The ports of the query. Raises ApiError 400."""
-    named = [text for value in request.query.getall("ports", []) for text in value.split(",") if text]
+    named = [text for value in request.query.getall(key, []) for text in value.split(",") if text]
     if not named:
         raise bad_request('query parameter "port" is required')
     if len(named) > _MOST_PORTS:
@@ -78,7 +78,7 @@ def _ports(request: web.BaseRequest) -> list[int]:
     return [int(text) for text in named]
 
 
-async def _serve_channels(socket: web.WebSocketResponse, ports: list[int], connect: Connect) -> None:
+async def serve_channels(socket: web.WebSocketResponse, ports: list[int], connect: Connect) -> None:
     """Forward until every pod connection has ended or the client has left."""
     forwardings = [Forwarding(port, connect) for port in ports]
     with suppress(ConnectionError):

@@ -39,88 +39,137 @@ class TlsFiles:
         return context
 
 
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate and its private key, in PEM."""
+
+    pem: str
+    key_pem: str
+
+
+class CertificateAuthority:
+    """Issues certificates for one cluster. Its key lives in memory only: what was not issued now never will be."""
+
+    def __init__(self, name: str = "vllm-gameday cluster CA") -> None:
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        self._name = name
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self.pem = _pem(_certificate(_name(name), self._key, _name(name), self._key, ca=True))
+
+    def server(self, name: str, *addresses: str, also_client: bool = False) -> Certificate:
+        """A certificate for a server at the addresses; with ``also_client`` good for connections from it, too."""
+        return self._issue(_name(name), _usages(server=True, client=also_client), addresses)
+
+    def client(self, user: str, *groups: str) -> Certificate:
+        """A certificate of a user. Kubernetes reads user and groups from common name and organizations."""
+        return self._issue(_name(user, *groups), _usages(server=False, client=True), ())
+
+    def _issue(
+        self, subject: x509.Name, usages: list[x509.ObjectIdentifier], addresses: tuple[str, ...]
+    ) -> Certificate:
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _certificate(subject, key, _name(self._name), self._key, usages=usages, addresses=addresses)
+        return Certificate(_pem(certificate), private_key_pem(key))
+
+
 def create_tls_files(folder: Path, *, addresses: tuple[str, ...] = ("127.0.0.1",)) -> TlsFiles:
     """Make a CA and a server certificate for the addresses and write the latter to the folder (mode 0600).
 
     The key of the CA is forgotten at once: nothing else can ever be signed with it.
     """
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
+    authority = CertificateAuthority()
+    return write_tls_files(folder, "apiserver", authority.server("kube-apiserver", *addresses), authority.pem)
 
-    ca_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    ca = _certificate("vllm-gameday cluster CA", ca_key, "vllm-gameday cluster CA", ca_key, ())
-    server = _certificate("kube-apiserver", server_key, "vllm-gameday cluster CA", ca_key, addresses)
-    files = TlsFiles(
-        ca.public_bytes(serialization.Encoding.PEM).decode(), folder / "apiserver.crt", folder / "apiserver.key"
-    )
-    _write_private(files.certificate, server.public_bytes(serialization.Encoding.PEM))
-    _write_private(
-        files.key,
-        server_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ),
-    )
+
+def write_tls_files(folder: Path, stem: str, certificate: Certificate, ca_pem: str) -> TlsFiles:
+    """Write ``STEM.crt`` and ``STEM.key`` (mode 0600)."""
+    files = TlsFiles(ca_pem, folder / f"{stem}.crt", folder / f"{stem}.key")
+    write_private(files.certificate, certificate.pem)
+    write_private(files.key, certificate.key_pem)
     return files
 
 
+def private_key_pem(key: EllipticCurvePrivateKey) -> str:
+    """PKCS #8, not encrypted."""
+    from cryptography.hazmat.primitives import serialization
+
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+
+
+def write_private(path: Path, content: str) -> None:
+    """Write a new file that only its owner can read."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(content)
+
+
 def _certificate(
-    subject: str,
+    subject: x509.Name,
     key: EllipticCurvePrivateKey,
-    issuer: str,
+    issuer: x509.Name,
     issuer_key: EllipticCurvePrivateKey,
-    addresses: tuple[str, ...],
+    *,
+    ca: bool = False,
+    usages: list[x509.ObjectIdentifier] | None = None,
+    addresses: tuple[str, ...] = (),
 ) -> x509.Certificate:
-    """A CA certificate when there are no addresses, else a server certificate for them."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
 
     now = datetime.now(UTC)
     builder = (
         x509.CertificateBuilder()
-        .subject_name(_name(subject))
-        .issuer_name(_name(issuer))
+        .subject_name(subject)
+        .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(minutes=5))
         .not_valid_after(now + _VALIDITY)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=0 if ca else None), critical=True)
+        .add_extension(_key_usage(ca=ca), critical=True)
     )
-    for extension, critical in _extensions(addresses):
-        builder = builder.add_extension(extension, critical=critical)
+    if usages:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    if addresses:
+        names = [x509.DNSName(name) for name in _NAMES]
+        alternatives = [*names, *(x509.IPAddress(ip_address(address)) for address in addresses)]
+        builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
     return builder.sign(issuer_key, hashes.SHA256())
 
 
-def _extensions(addresses: tuple[str, ...]) -> list[tuple[x509.ExtensionType, bool]]:
+def _key_usage(*, ca: bool) -> x509.KeyUsage:
     from cryptography import x509
-    from cryptography.x509.oid import ExtendedKeyUsageOID
 
-    usage = x509.KeyUsage(
-        digital_signature=True, key_cert_sign=not addresses, crl_sign=not addresses,
+    return x509.KeyUsage(
+        digital_signature=True, key_cert_sign=ca, crl_sign=ca,
         content_commitment=False, key_encipherment=False, data_encipherment=False, key_agreement=False,
         encipher_only=False, decipher_only=False,
     )  # fmt: skip
-    if not addresses:
-        return [(x509.BasicConstraints(ca=True, path_length=0), True), (usage, True)]
-    names = [x509.DNSName(name) for name in _NAMES]
-    names_and_addresses = [*names, *(x509.IPAddress(ip_address(address)) for address in addresses)]
-    return [
-        (x509.BasicConstraints(ca=False, path_length=None), True),
-        (usage, True),
-        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
-        (x509.SubjectAlternativeName(names_and_addresses), False),
-    ]
 
 
-def _name(common_name: str) -> x509.Name:
+def _usages(*, server: bool, client: bool) -> list[x509.ObjectIdentifier]:
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    wanted = ((server, ExtendedKeyUsageOID.SERVER_AUTH), (client, ExtendedKeyUsageOID.CLIENT_AUTH))
+    return [usage for is_wanted, usage in wanted if is_wanted]
+
+
+def _name(common_name: str, *organizations: str) -> x509.Name:
     from cryptography import x509
     from cryptography.x509.oid import NameOID
 
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization) for organization in organizations]
+    return x509.Name([*parts, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _write_private(path: Path, content: bytes) -> None:
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+def _pem(certificate: x509.Certificate) -> str:
+    from cryptography.hazmat.primitives import serialization
+
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()

@@ -69,6 +69,8 @@ class NodeRegistration:
             ],
             "nodeInfo": self._node_info(),
         }
+        if self._settings.kubelet_port:
+            status["daemonEndpoints"] = {"kubeletEndpoint": {"Port": self._settings.kubelet_port}}
         await self._client.patch(NODES, self._settings.name, {"status": status}, subresource="status")
 
     async def follow_capacity(self, node: Object) -> None:

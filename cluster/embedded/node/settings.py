@@ -32,6 +32,7 @@ class NodeSettings:
         relay: ``ADDRESS:PORT`` of the way from pod to pod, given to containers as ``CLUSTER_RELAY``.
         service_host, service_port: where containers reach the API (``KUBERNETES_SERVICE_HOST`` and ``_PORT``).
         pod_shim: folder put first on every container's PYTHONPATH.
+        kubelet_port: where the API server reaches this node's logs and commands over HTTPS; 0 when in the process.
         log_max_bytes: a container's log is rotated at this size; one older part is kept.
     """
 
@@ -53,6 +54,7 @@ class NodeSettings:
     service_host: str = ""
     service_port: int = 443
     pod_shim: Path | None = None
+    kubelet_port: int = 0
     log_max_bytes: int = 10 * 1024 * 1024
 
 

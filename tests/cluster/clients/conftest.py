@@ -1,4 +1,7 @@
-"""One embedded cluster of two nodes for all tests of real clients; each test has a namespace of its own."""
+"""One cluster of two nodes for all tests of real clients; each test has a namespace of its own.
+
+``GAMEDAY_TEST_PROVIDER=envtest`` takes the control plane in ``KUBEBUILDER_ASSETS`` instead of the embedded one.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,11 @@ from typing import Any
 
 import pytest
 
-from cluster.providers.embedded import EmbeddedProvider
+from cluster.providers import provider_of
 from tests.cluster.clients.manifests import IMAGES, NODES
 
 KUBECTL = shutil.which("kubectl")
+PROVIDER = os.environ.get("GAMEDAY_TEST_PROVIDER", "embedded")
 _NAMES = itertools.count(1)
 _RUN_SECONDS = 40
 
@@ -29,6 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent not in Path(item.path).parents:
             continue
         item.add_marker(pytest.mark.cluster)
+        if PROVIDER != "embedded" and Path(item.path).stem == "test_metrics":
+            item.add_marker(pytest.mark.skip(reason="only the embedded cluster measures usage: no metrics-server"))
         if KUBECTL is None and "kubectl" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.skip(reason="kubectl is not on PATH; install it to run these"))
 
@@ -102,7 +108,7 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         path.write_text(text)
         path.chmod(0o755)
     (folder / "cluster.yaml").write_text(NODES)
-    provider = EmbeddedProvider(folder / "images.yaml", config=folder / "cluster.yaml")
+    provider = provider_of(PROVIDER, image_map=folder / "images.yaml", config=folder / "cluster.yaml")
     state = folder / "state"
     up = provider.up("clients", state_dir=state, detached=False)
     assert up.kubeconfig is not None

@@ -7,6 +7,7 @@ import json
 import pytest
 import yaml
 
+from clients.addresses import reachable
 from tests.cluster.clients.conftest import Kubectl, wait_for
 from tests.cluster.clients.manifests import DEPLOYMENT, POD, SERVICE
 
@@ -23,7 +24,7 @@ def test_get_prints_tables(kubectl: Kubectl) -> None:
     assert [row.split()[1:4] for row in rows] == [["1/1", "Running", "0"]] * 2
     wide = kubectl.ok("get", "pods", "-o", "wide").splitlines()
     assert wide[0].split()[5:] == ["IP", "NODE", "NOMINATED", "NODE", "READINESS", "GATES"]
-    assert all(row.split()[5].startswith("127.") and row.split()[6].startswith("node-") for row in wide[1:])
+    assert all(reachable(row.split()[5]).startswith("127.") and row.split()[6].startswith("node-") for row in wide[1:])
     assert "app=web" in kubectl.ok("get", "pods", "--show-labels")
     assert kubectl.ok("get", "pods", "-L", "app").splitlines()[1].split()[-1] == "web"
     assert "deployment.apps/web" in kubectl.ok("get", "all")

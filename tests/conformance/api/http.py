@@ -61,7 +61,7 @@ class Http:
     ) -> Answer:
         """One request; ``body`` is sent as it is when it is text, else as JSON."""
         sent = {"User-Agent": self.agent, **(headers or {})}
-        if not anonymous:
+        if self.token and not anonymous:
             sent["Authorization"] = f"Bearer {self.token}"
         data = None
         if body is not None:
@@ -76,7 +76,9 @@ class Http:
 
     def stream(self, path: str, query: str, headers: dict[str, str]) -> Any:
         """A watch, as a response to be read line by line."""
-        sent = {"User-Agent": self.agent, **headers, "Authorization": f"Bearer {self.token}"}
+        sent = {"User-Agent": self.agent, **headers}
+        if self.token:
+            sent["Authorization"] = f"Bearer {self.token}"
         return self.session.get(self._url(path, query), headers=sent, timeout=aiohttp.ClientTimeout(total=None))
 
     def _url(self, path: str, query: str) -> URL:
@@ -119,6 +121,8 @@ class Observer:
         while True:
             query = f"watch=true&allowWatchBookmarks=true&resourceVersion={version}" if version else "watch=true"
             async with self.http.stream(path, query, {"Accept": "application/json"}) as response:
+                if response.status in (401, 403):
+                    raise ConnectionError(f"the observer may not watch {path}: {response.status}")
                 if response.status != 200:
                     return
                 async for line in response.content:

@@ -24,6 +24,7 @@ import aiohttp
 from tests.conformance import scope
 from tests.conformance.api import late, prior, target
 from tests.conformance.api.bodies import REPEATED, SEE_DISCOVERY, Earlier, discovered, with_duplicate
+from tests.conformance.api.borrowed import borrowed
 from tests.conformance.api.http import Answer, Http, Observer
 from tests.conformance.api.kubelets import Kubelets
 from tests.conformance.api.kubelets import steps as kubelet_steps
@@ -83,7 +84,7 @@ async def replay(flow: Flow, kubeconfig: str = "") -> list[Result]:
     contents = [content for _, content in parts]
     with_accounts = "kube-api-access-" in json.dumps([c.get("exchanges") for c in contents])
     opened = target.existing(kubeconfig) if kubeconfig else target.embedded(service_accounts=with_accounts)
-    async with opened as http, _scene(http, contents, make_nodes=not kubeconfig) as kubelets:
+    async with opened as http, _scene(http, contents, is_ours=not kubeconfig) as kubelets:
         names = Names(kubelets.observer, identities(contents))
         _, changes = late.split(contents, _seeds(contents))
         return [
@@ -101,28 +102,23 @@ def _of_part(changes: dict[late.Place, late.Changes], index: int) -> dict[int, l
 
 
 @contextlib.asynccontextmanager
-async def _scene(http: Http, parts: list[dict[str, Any]], *, make_nodes: bool) -> AsyncIterator[Kubelets]:
-    """What was there before the recording: nodes, namespaces, objects; with observer and kubelets at work."""
+async def _scene(http: Http, parts: list[dict[str, Any]], *, is_ours: bool) -> AsyncIterator[Kubelets]:
+    """What was there before the recording: nodes, namespaces, objects; with observer and kubelets at work.
+
+    A cluster that is not ours is left as it was found.
+    """
+    names = prior.nodes(parts)
     observer = Observer(http)
     player = Player(http, delays_of(parts[0]), behaviours_of(parts))
     kubelets = Kubelets(http, player, observer)
     at_work = [asyncio.ensure_future(observer.run()), asyncio.ensure_future(player.run(observer.pods))]
     try:
-        names = prior.nodes(parts) if make_nodes else set()
-        for name in sorted(names):
-            await target.register_node(http, name)
-        at_work += [asyncio.ensure_future(kubelets.keep_beating(name)) for name in names]
-        for name in sorted(prior.namespaces(parts)):
-            await http.call("POST", "/api/v1/namespaces", "", {"metadata": {"name": name}})
-        await observer.quiet()
-        for path, obj in late.split(parts, _seeds(parts))[0]:
-            await http.call("POST", path, "", obj)
-        await observer.quiet(calm_seconds=0.8)
-        for path in prior.terminating_pods(parts):
-            await http.call("DELETE", path)
-        if http.age and prior.is_aged(parts):
-            http.age()
-        yield kubelets
+        async with contextlib.nullcontext() if is_ours else borrowed(http, observer, names):
+            for name in sorted(names):
+                await target.register_node(http, name)
+            at_work += [asyncio.ensure_future(kubelets.keep_beating(name)) for name in names]
+            await _set_up(http, observer, parts)
+            yield kubelets
     finally:
         for work in at_work:
             work.cancel()
@@ -131,6 +127,20 @@ async def _scene(http: Http, parts: list[dict[str, Any]], *, make_nodes: bool) -
         raise RuntimeError("the observer, the player or a heartbeat ended during the replay") from (
             broken[0] if isinstance(broken[0], Exception) else None
         )
+
+
+async def _set_up(http: Http, observer: Observer, parts: list[dict[str, Any]]) -> None:
+    """Make what the recording shows and does not create."""
+    for name in sorted(prior.namespaces(parts)):
+        await http.call("POST", "/api/v1/namespaces", "", {"metadata": {"name": name}})
+    await observer.quiet()
+    for path, obj in late.split(parts, _seeds(parts))[0]:
+        await http.call("POST", path, "", obj)
+    await observer.quiet(calm_seconds=0.8)
+    for path in prior.terminating_pods(parts):
+        await http.call("DELETE", path)
+    if http.age and prior.is_aged(parts):
+        http.age()
 
 
 class _Replay:

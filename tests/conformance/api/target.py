@@ -10,10 +10,12 @@ import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from cluster.embedded.kubeconfig import Credentials
 from tests.conformance.api.http import Http
 
 if TYPE_CHECKING:
@@ -87,19 +89,10 @@ def _age(store: Store) -> None:
 
 @contextlib.asynccontextmanager
 async def existing(kubeconfig: str) -> AsyncIterator[Http]:
-    """Any cluster, by a kubeconfig with a bearer token."""
-    import ssl
-
-    from kubernetes import client, config
-
-    settings = client.Configuration()
-    config.load_kube_config(kubeconfig, client_configuration=settings)
-    context = ssl.create_default_context(cafile=settings.ssl_ca_cert)
-    if settings.cert_file:
-        context.load_cert_chain(settings.cert_file, settings.key_file)
-    token = (settings.api_key.get("authorization") or "").removeprefix("Bearer ")
-    async with _session(context) as session:
-        yield Http(session, settings.host, token)
+    """Any cluster, by a kubeconfig with a bearer token or a client certificate. Raises InputError."""
+    credentials = Credentials.load(Path(kubeconfig))
+    async with _session(credentials.ssl_context()) as session:
+        yield Http(session, credentials.server, credentials.token)
 
 
 def _session(context: Any = None) -> aiohttp.ClientSession:
