@@ -12,6 +12,7 @@ import typer
 
 from clients.errors import InputError
 from cluster.embedded.network.resolver import resolve
+from cluster.embedded.persistence import is_kept
 from cluster.provider import ClusterStatus
 from cluster.providers import provider_of
 from cluster.providers.embedded import EmbeddedProvider
@@ -44,12 +45,22 @@ def up_command(
     typer.echo(f"export KUBECONFIG={cluster.kubeconfig}")
 
 
+@app.command("stop")
+def stop_command(name: Annotated[str, typer.Argument(help="name of the cluster")] = "default") -> None:
+    """Stop a cluster and keep its objects: ``up`` brings it back, at the same address."""
+    chosen = [status for status in _statuses() if status.name == name]
+    if not chosen:
+        raise InputError("there is no such cluster", where=name, remedy="see: gameday cluster status")
+    EmbeddedProvider().down(chosen[0].state_dir)
+    typer.echo(f"cluster {name} is stopped; gameday cluster up --name {name} brings it back")
+
+
 @app.command("down")
 def down_command(
     name: Annotated[str, typer.Argument(help="name of the cluster")] = "default",
     everything: Annotated[bool, typer.Option("--all", help="every cluster of this user")] = False,
 ) -> None:
-    """Stop a cluster, and everything that runs in it."""
+    """Stop a cluster and everything that runs in it, and delete its objects."""
     provider = EmbeddedProvider()
     statuses = _statuses()
     chosen = statuses if everything else [status for status in statuses if status.name == name]
@@ -71,7 +82,7 @@ def status_command() -> None:
     typer.echo(f"{'NAME':<16}{'STATE':<10}{'PID':<9}{'SINCE':<18}{'SERVER':<28}KUBECONFIG")
     for status in statuses:
         since = datetime.fromtimestamp(status.started).strftime("%Y-%m-%d %H:%M")
-        state = "running" if status.running else "dead"
+        state = "running" if status.running else "stopped" if is_kept(status.state_dir) else "dead"
         kubeconfig = status.state_dir / "kubeconfig"
         typer.echo(f"{status.name:<16}{state:<10}{status.pid:<9}{since:<18}{status.server:<28}{kubeconfig}")
 

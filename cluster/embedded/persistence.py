@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from clients.errors import EnvironmentUnusable, InputError
+from clients.errors import InputError
 from cluster.embedded.resources import BY_KIND, Object
 from cluster.embedded.store import Store
 
@@ -81,6 +80,11 @@ def read(folder: Path) -> State | None:
         raise InputError(f"the cluster's state is not whole: {error!r}", where=str(path), remedy=_REMEDY) from None
 
 
+def is_kept(folder: Path) -> bool:
+    """Whether a folder keeps the state of a cluster."""
+    return (folder / FILE).exists()
+
+
 def write(folder: Path, state: State) -> None:
     """Replace the state that a folder keeps. Raises OSError; then the state before is still there."""
     path = folder / FILE
@@ -133,11 +137,3 @@ class Keeper:
             log.error("the cluster's state was not written: %s", error)
         else:
             self._kept = state.version
-
-
-def refused(what: str, error: Callable[[], str]) -> EnvironmentUnusable:
-    """A kept cluster needs what it had."""
-    return EnvironmentUnusable(
-        f"the cluster had {what}, which is not free: {error()}",
-        remedy="stop what uses it, or begin anew: gameday cluster down",
-    )

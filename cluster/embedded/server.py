@@ -53,6 +53,7 @@ class Options:
     config: Path | None
     port: int
     die_with_parent: bool
+    persistent: bool = False
 
 
 def main() -> None:
@@ -121,6 +122,7 @@ async def first_of(wanted: asyncio.Future[Any], components: asyncio.Future[None]
 
 @contextlib.asynccontextmanager
 async def _running(options: Options) -> AsyncIterator[Running]:
+    from cluster.embedded import persistence
     from cluster.embedded.apiserver import auth, tls
     from cluster.embedded.apiserver.bootstrap import bootstrap
     from cluster.embedded.apiserver.http import ApiServer
@@ -133,23 +135,31 @@ async def _running(options: Options) -> AsyncIterator[Running]:
     from cluster.embedded.store import Store
 
     config = ClusterConfig.load(options.config) if options.config else ClusterConfig()
-    subnet = Subnet.claim()
+    kept = persistence.read(options.state_dir) if options.persistent else None
+    known = kept.identity if kept else None
+    subnet = Subnet.claim(known.subnet if known else None)
+    store = Store()
+    if kept:
+        kept.restore(store)
     registry = Registry(
-        Store(),
+        store,
         service_addresses=subnet.pool("service").next_address,
         service_range=subnet.services(),
         service_accounts=True,
     )
     streams = NodeStreams(LocalClient(registry))
-    files = tls.create_tls_files(options.state_dir, addresses=("127.0.0.1", str(subnet.first_service)))
-    token = auth.new_token()
+    if known:
+        files, token = tls.existing_files(options.state_dir, known.ca_pem), known.token
+    else:
+        files = tls.create_tls_files(options.state_dir, addresses=("127.0.0.1", str(subnet.first_service)))
+        token = auth.new_token()
     api = ApiServer(registry, token=token, tls=files, pod_streams=streams, usage=streams)
     clients = Clients(
         LocalClient(registry),
         LocalClient(registry, manager="kube-scheduler"),
         LocalClient(registry, manager="kubelet", tokens=api.tokens),
     )
-    port = await _listen(api, options.port)
+    port = await _listen(api, known.port if known else options.port)
     bootstrap(registry, api_port=port)
     address = f"127.0.0.1:{port}"
     _write_private(
@@ -157,12 +167,19 @@ async def _running(options: Options) -> AsyncIterator[Running]:
     )
     controlled = manager.ControllerSettings(ca_pem=files.ca_pem, pod_metrics=api.metrics or NoPodMetrics())
     components = asyncio.ensure_future(_components(clients, config, options, subnet, streams, controlled))
+    keeper = persistence.Keeper(
+        options.state_dir, store, persistence.Identity(port, subnet.number, token, files.ca_pem)
+    )
+    keeping = asyncio.ensure_future(keeper.run()) if options.persistent else None
     try:
         await first_of(streams.dns, components)
         yield Running(address, streams.dns.result(), subnet.number, components)
     finally:
         components.cancel()
         await asyncio.wait([components], timeout=STOP_SECONDS)
+        if keeping:
+            keeping.cancel()
+            keeper.save()
         await api.stop()
         subnet.close()
 
@@ -367,6 +384,7 @@ def _parse() -> Options:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--die-with-parent", action="store_true")
+    parser.add_argument("--persistent", action="store_true", help="keep the objects in the state folder")
     given = parser.parse_args()
     given.state_dir.mkdir(parents=True, exist_ok=True)
     return Options(**vars(given))

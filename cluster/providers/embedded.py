@@ -15,3 +15,4 @@ class EmbeddedProvider(ProcessProvider):
     kind: ClassVar[str] = "embedded"
     module: ClassVar[str] = "cluster.embedded.server"
     start_seconds: ClassVar[float] = 20.0
+    persistent: ClassVar[bool] = True

@@ -6,11 +6,12 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,6 +19,8 @@ import psutil
 
 from clients.errors import DeadlineExceeded, EnvironmentUnusable, InputError
 from cluster.embedded.config import ClusterConfig
+from cluster.embedded.persistence import FILE as STATE_FILE
+from cluster.embedded.persistence import read as read_state
 from cluster.provider import Cluster, ClusterStatus
 
 STOP_SECONDS = 25.0
@@ -33,6 +36,7 @@ class ProcessProvider:
         kind: the provider's name.
         module: the program.
         start_seconds: how long it may take until it serves.
+        persistent: whether a cluster that was left running keeps its objects when it stops.
         image_map: which programs images stand for.
         config: nodes and settings; the defaults when None.
         port: of the API server; a free one when 0.
@@ -41,6 +45,7 @@ class ProcessProvider:
     kind: ClassVar[str]
     module: ClassVar[str]
     start_seconds: ClassVar[float]
+    persistent: ClassVar[bool] = False
     image_map: Path | None = None
     config: Path | None = None
     port: int = 0
@@ -54,10 +59,12 @@ class ProcessProvider:
             raise InputError(
                 "a cluster of that name runs already", where=name, remedy=f"use it, or: gameday cluster down {name}"
             )
+        if detached and self.persistent:
+            read_state(state_dir)
         state_dir.mkdir(parents=True, exist_ok=True)
         state_dir.chmod(0o700)
         (state_dir / "cluster.json").unlink(missing_ok=True)
-        process = self._spawn(name, state_dir, detached)
+        process = replace(self, config=_kept_config(self.config, state_dir))._spawn(name, state_dir, detached)
         _await_ready(process, state_dir, self.start_seconds)
         return Cluster(name, self.kind, state_dir / "kubeconfig", state_dir, frozenset({"direct-service-addresses"}))
 
@@ -77,11 +84,11 @@ class ProcessProvider:
         (state_dir / "cluster.json").unlink(missing_ok=True)
 
     def status(self, state_dir: Path) -> ClusterStatus | None:
-        """What ``cluster.json`` says, checked against the process of that number."""
+        """What ``cluster.json`` says, checked against the process of that number; or that a cluster is stopped."""
         try:
             content = json.loads((state_dir / "cluster.json").read_text())
         except (OSError, ValueError):
-            return None
+            return _stopped(state_dir)
         return ClusterStatus(
             name=content["name"],
             running=_is_ours(int(content["pid"]), state_dir),
@@ -101,10 +108,29 @@ class ProcessProvider:
             command += ["--port", str(self.port)]
         if not detached:
             command.append("--die-with-parent")
+        elif self.persistent:
+            command.append("--persistent")
         with (state_dir / "server.log").open("wb") as log:
             return subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
+
+
+def _kept_config(config: Path | None, state_dir: Path) -> Path | None:
+    """The cluster's own copy of its configuration, which it is started with again when none is given."""
+    own = state_dir / "config.yaml"
+    if config is not None:
+        shutil.copyfile(config, own)
+    return own if own.exists() else None
+
+
+def _stopped(state_dir: Path) -> ClusterStatus | None:
+    """A cluster whose process has ended and whose objects are kept."""
+    try:
+        kept = (state_dir / STATE_FILE).stat()
+    except OSError:
+        return None
+    return ClusterStatus(state_dir.name, False, "", 0, kept.st_mtime, state_dir)
 
 
 def _await_ready(process: subprocess.Popen[bytes], state_dir: Path, start_seconds: float) -> None:

@@ -13,10 +13,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clients.errors import InputError
+
 if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
+_CERTIFICATE, _KEY = "apiserver.crt", "apiserver.key"
 _VALIDITY = timedelta(days=365)
 _NAMES = (
     "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
@@ -73,6 +76,17 @@ class CertificateAuthority:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _certificate(subject, key, _name(self._name), self._key, usages=usages, addresses=addresses)
         return Certificate(_pem(certificate), private_key_pem(key))
+
+
+def existing_files(folder: Path, ca_pem: str) -> TlsFiles:
+    """The files that ``create_tls_files`` wrote into a folder. Raises InputError when they are not there any more."""
+    files = TlsFiles(ca_pem, folder / _CERTIFICATE, folder / _KEY)
+    for path in (files.certificate, files.key):
+        if not path.is_file():
+            raise InputError(
+                "the cluster's certificate is gone", where=str(path), remedy="begin anew: gameday cluster down"
+            )
+    return files
 
 
 def create_tls_files(folder: Path, *, addresses: tuple[str, ...] = ("127.0.0.1",)) -> TlsFiles:

@@ -26,9 +26,9 @@ class Subnet:
         self._lock = lock
 
     @classmethod
-    def claim(cls) -> Subnet:
-        """Claim a free subnet. Raises EnvironmentUnusable when every one is taken."""
-        numbers = list(range(FIRST, LAST + 1))
+    def claim(cls, number: int | None = None) -> Subnet:
+        """Claim a free subnet, or a certain one. Raises EnvironmentUnusable when it, or every one, is taken."""
+        numbers = list(range(FIRST, LAST + 1)) if number is None else [number]
         random.shuffle(numbers)
         for number in numbers:
             lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

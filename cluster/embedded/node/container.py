@@ -82,6 +82,10 @@ class ContainerRunner:
             end_before = ended_at
             self._runs += 1
 
+    def resume(self, status: Object) -> None:
+        """Go on after the machine's restart: the next run is a restart."""
+        self._runs = self.view.resume(status)
+
     async def stop(self, grace_seconds: float, message: str) -> None:
         """End the container for good. Returns once its process is gone."""
         self._stop.set()

@@ -17,6 +17,7 @@ from cluster.embedded.resources import PODS, Object
 
 log = logging.getLogger(__name__)
 
+_SANDBOX_CHANGED = "Pod sandbox changed, it will be killed and re-created."
 _FIRST_MOUNT_RETRY_SECONDS = 0.5
 _LAST_MOUNT_RETRY_SECONDS = 122.0
 _WRITE_RETRY_SECONDS = 1.0
@@ -68,6 +69,14 @@ class PodWorker:
         return self._context.ip if self._sandbox_ready else ""
 
     def start(self) -> None:
+        """Run the pod; one that ran before the machine's restart runs again in a new sandbox."""
+        before = self.pod.get("status") or {}
+        known = [*(before.get("initContainerStatuses") or []), *(before.get("containerStatuses") or [])]
+        if any(status.get("containerID") for status in known):
+            self._context.event("", "Normal", "SandboxChanged", _SANDBOX_CHANGED)
+            for status in known:
+                if status["name"] in self.runners:
+                    self.runners[status["name"]].resume(status)
         self._main = background(self._run(), f"pod {podspec.name(self.pod)}")
 
     def update(self, pod: Object) -> None:

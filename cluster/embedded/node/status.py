@@ -10,6 +10,9 @@ from typing import Any
 from cluster.embedded.node import podspec
 from cluster.embedded.resources import Object
 
+_LOST = 255
+"""The exit code that is reported of a container that nobody saw end."""
+
 
 def wall_clock() -> str:
     """Now, as the API writes times."""
@@ -59,6 +62,24 @@ class ContainerView:
         if "terminated" in self.state:
             self.last_state = self.state
         self.state = {"waiting": {"reason": reason} | ({"message": message} if message else {})}
+
+    def resume(self, status: Object) -> int:
+        """Take up what was reported of a container whose process is gone, as after the machine's restart.
+
+        Returns the number of its next run.
+        """
+        ended = dict((status.get("state") or {}).get("terminated") or {})
+        began = ((status.get("state") or {}).get("running") or {}).get("startedAt")
+        if began:
+            ended = {"exitCode": _LOST, "reason": "Unknown", "startedAt": began, "finishedAt": wall_clock()}
+        before = (status.get("lastState") or {}).get("terminated")
+        if not ended and not before:
+            return 0
+        if ended:
+            ended["containerID"] = status.get("containerID", "")
+        self.last_state = {"terminated": ended or before}
+        self.restart_count = int(status.get("restartCount") or 0)
+        return self.restart_count + 1
 
     def stop_waiting(self) -> None:
         """Wait for no further run: the end of the last one is the state."""
