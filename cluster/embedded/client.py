@@ -53,7 +53,8 @@ class ApiClient(Protocol):
     """The API, as its clients see it. Every method raises ApiError when the server says no.
 
     Objects that it returns are shared with the server: copy (``copy.deepcopy``) before changing one.
-    Selectors are strings in Kubernetes syntax. ``subresource`` is ``status``, ``scale``, ``binding``, ``eviction``.
+    Selectors are strings in Kubernetes syntax. ``subresource`` is ``status``, ``scale``, ``binding``, ``eviction`` or
+    ``token``.
     """
 
     async def get(self, resource: Resource, name: str, namespace: str = "") -> Object: ...

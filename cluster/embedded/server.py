@@ -19,7 +19,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,12 +134,21 @@ async def _running(options: Options) -> AsyncIterator[Running]:
 
     config = ClusterConfig.load(options.config) if options.config else ClusterConfig()
     subnet = Subnet.claim()
-    registry = Registry(Store(), service_addresses=subnet.pool("service").next_address, service_range=subnet.services())
-    client = LocalClient(registry)
-    streams = NodeStreams(client)
-    files = tls.create_tls_files(options.state_dir)
+    registry = Registry(
+        Store(),
+        service_addresses=subnet.pool("service").next_address,
+        service_range=subnet.services(),
+        service_accounts=True,
+    )
+    streams = NodeStreams(LocalClient(registry))
+    files = tls.create_tls_files(options.state_dir, addresses=("127.0.0.1", str(subnet.first_service)))
     token = auth.new_token()
     api = ApiServer(registry, token=token, tls=files, pod_streams=streams, usage=streams)
+    clients = Clients(
+        LocalClient(registry),
+        LocalClient(registry, manager="kube-scheduler"),
+        LocalClient(registry, manager="kubelet", tokens=api.tokens),
+    )
     port = await _listen(api, options.port)
     bootstrap(registry, api_port=port)
     address = f"127.0.0.1:{port}"
@@ -147,7 +156,7 @@ async def _running(options: Options) -> AsyncIterator[Running]:
         options.state_dir / "kubeconfig", auth.kubeconfig(f"https://{address}", files.ca_pem, token, options.name)
     )
     controlled = manager.ControllerSettings(ca_pem=files.ca_pem, pod_metrics=api.metrics or NoPodMetrics())
-    components = asyncio.ensure_future(_components(client, config, options, subnet, streams, controlled))
+    components = asyncio.ensure_future(_components(clients, config, options, subnet, streams, controlled))
     try:
         await first_of(streams.dns, components)
         yield Running(address, streams.dns.result(), subnet.number, components)
@@ -158,8 +167,17 @@ async def _running(options: Options) -> AsyncIterator[Running]:
         subnet.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """The API as each kind of component sees it: its writes are recorded under its name."""
+
+    controllers: ApiClient
+    scheduler: ApiClient
+    kubelet: ApiClient
+
+
 async def _components(
-    client: ApiClient,
+    clients: Clients,
     config: ClusterConfig,
     options: Options,
     subnet: Subnet,
@@ -171,16 +189,16 @@ async def _components(
     from cluster.embedded.network.network import Network
     from cluster.embedded.scheduler import run_scheduler
 
-    network = Network(client)
+    network = Network(clients.controllers)
     addresses, pods = subnet.pool("node"), subnet.pool("pod")
     at = await network.start(addresses.next_address())
-    agents = _node_agents(client, config, options, (addresses, pods), at)
-    virtual = _virtual_nodes(client, config, addresses, pods)
+    agents = _node_agents(clients.kubelet, config, options, (addresses, pods), at, str(subnet.first_service))
+    virtual = _virtual_nodes(clients.kubelet, config, addresses, pods)
     streams.serve(agents, at.dns)
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(run_controllers(client, controlled))
-            group.create_task(run_scheduler(client))
+            group.create_task(run_controllers(clients.controllers, controlled))
+            group.create_task(run_scheduler(clients.scheduler))
             group.create_task(network.run())
             for agent in agents.values():
                 group.create_task(agent.run())
@@ -196,8 +214,9 @@ def _node_agents(
     options: Options,
     pools: tuple[AddressPool, AddressPool],
     network: NetworkAddresses,
+    api_service: str,
 ) -> dict[str, NodeAgent]:
-    """The agents by node. ``pools`` has the addresses of nodes and of pods."""
+    """The agents by node. ``pools`` has the addresses of nodes and of pods, ``api_service`` is the API's ClusterIP."""
     from cluster.embedded.events import EventRecorder
     from cluster.embedded.node.agent import NodeAgent
     from cluster.embedded.node.images import ImageMap
@@ -206,7 +225,9 @@ def _node_agents(
     addresses, pods = pools
     agents = {}
     for node in config.nodes:
-        settings = node_settings(node, config, options, addresses.next_address(), network)
+        settings = replace(
+            node_settings(node, config, options, addresses.next_address(), network), service_host=api_service
+        )
         agents[node.name] = NodeAgent(client, settings, images, pods, EventRecorder(client, "kubelet", node.name))
     return agents
 

@@ -149,6 +149,10 @@ class Store:
         """Let no watch go back beyond now, as after the start of a real server, whose watch cache begins empty."""
         self._oldest_watchable = self.version
 
+    def restore(self, resource: Resource, obj: Object) -> None:
+        """Put back an object as it was in another store, with its resourceVersion; no watch is told."""
+        self._collection(resource).put(_key(obj), obj)
+
     def create(self, resource: Resource, obj: Object) -> Object:
         """Store a new object; returns it with its resourceVersion. Raises AlreadyExists."""
         collection = self._collection(resource)

@@ -8,6 +8,8 @@ from cluster.embedded.client import ApiError
 from cluster.embedded.resources import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
+    ENDPOINT_SLICES,
+    ENDPOINTS,
     NAMESPACES,
     PRIORITY_CLASSES,
     SERVICES,
@@ -18,6 +20,7 @@ from cluster.embedded.resources import (
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
+_API_ADDRESS = "127.0.0.1"
 _PRIORITY_CLASSES: list[Object] = [
     {
         "apiVersion": "scheduling.k8s.io/v1",
@@ -42,6 +45,8 @@ def bootstrap(registry: Registry, *, api_port: int = 6443) -> None:
     for name in SYSTEM_NAMESPACES:
         _ensure(registry, NAMESPACES, _namespace(name))
     _ensure(registry, SERVICES, _kubernetes_service(api_port))
+    _ensure(registry, ENDPOINTS, _kubernetes_endpoints(api_port))
+    _ensure(registry, ENDPOINT_SLICES, _kubernetes_slice(api_port))
     for role in default_policy.cluster_roles():
         _ensure(registry, CLUSTER_ROLES, role)
     for binding in default_policy.cluster_role_bindings():
@@ -74,6 +79,36 @@ def _kubernetes_service(port: int) -> Object:
             "type": "ClusterIP",
             "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}],
         },
+    }
+
+
+def _kubernetes_endpoints(port: int) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+        },
+        "subsets": [
+            {"addresses": [{"ip": _API_ADDRESS}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}
+        ],
+    }
+
+
+def _kubernetes_slice(port: int) -> Object:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"kubernetes.io/service-name": "kubernetes"},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [_API_ADDRESS], "conditions": {"ready": True}}],
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
     }
 
 

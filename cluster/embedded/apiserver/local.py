@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster.embedded.apiserver import status
 from cluster.embedded.apiserver.refusals import expired
@@ -12,6 +12,9 @@ from cluster.embedded.apiserver.selectors import field_selector, label_selector
 from cluster.embedded.client import ObjectList, PatchType, Propagation, WatchEvent
 from cluster.embedded.resources import RESOURCES, Object, Resource
 from cluster.embedded.store import VersionGone
+
+if TYPE_CHECKING:
+    from cluster.embedded.apiserver.authentication.service_accounts import ServiceAccountTokens
 
 _SERVED = {resource.group_resource for resource in RESOURCES}
 
@@ -22,11 +25,19 @@ class LocalClient:
     Args:
         registry: what serves the calls.
         manager: the field manager that its writes are recorded under in managedFields.
+        tokens: answers TokenRequests; without it there is no such subresource.
     """
 
-    def __init__(self, registry: Registry, *, manager: str = "kube-controller-manager") -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        manager: str = "kube-controller-manager",
+        tokens: ServiceAccountTokens | None = None,
+    ) -> None:
         self._registry = registry
         self._manager = manager
+        self._tokens = tokens
 
     async def get(self, resource: Resource, name: str, namespace: str = "") -> Object:
         return self._registry.get(resource, namespace, name)
@@ -73,6 +84,10 @@ class LocalClient:
             return self._registry.bind(namespace, obj)
         if subresource == "eviction":
             return self._registry.evict(namespace, obj)
+        if subresource == "token":
+            if self._tokens is None:
+                raise status.failure(404, "NotFound", "the server could not find the requested resource", {})
+            return self._tokens.request(namespace, obj["metadata"]["name"], obj)
         return self._registry.create(resource, obj, field_manager=self._manager)
 
     async def update(self, resource: Resource, obj: Object, *, subresource: str = "") -> Object:

@@ -75,6 +75,11 @@ class Registry:
         self._service_accounts = service_accounts
         self._services = ServiceAllocator(store, service_addresses, service_range)
 
+    @property
+    def needs_accounts(self) -> bool:
+        """Whether pods need a ServiceAccount."""
+        return self._service_accounts
+
     def get(self, resource: Resource, namespace: str, name: str) -> Object:
         """The stored object."""
         try:

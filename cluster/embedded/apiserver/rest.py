@@ -13,11 +13,12 @@ from cluster.embedded.apiserver.negotiation import Presenter, negotiate
 from cluster.embedded.apiserver.refusals import bad_request, invalid, method_not_allowed
 from cluster.embedded.apiserver.responses import ITEMS_AT_ONCE, NO_CACHE, error_response, json_response, list_response
 from cluster.embedded.apiserver.routes import Route
+from cluster.embedded.apiserver.service_accounts import default_account
 from cluster.embedded.apiserver.status import undecodable
 from cluster.embedded.apiserver.streams import OpenStreams
 from cluster.embedded.apiserver.watch import BOOKMARK_PERIOD_SECONDS, Watch, WatchOptions, is_true
 from cluster.embedded.client import ApiError
-from cluster.embedded.resources import Object
+from cluster.embedded.resources import PODS, Object
 
 
 class Rest:
@@ -104,6 +105,8 @@ class Rest:
         _check_namespace(route, metadata)
         _check_duplicates(raw, media, route, options)
         presenter = _presenter(request, route)
+        if route.resource is PODS:
+            await default_account(self._adapter.registry, route.namespace or "", obj)
         try:
             created = self._adapter.create(route.resource, route.namespace, obj, options)
         except ApiError as error:

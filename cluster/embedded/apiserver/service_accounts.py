@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import contextlib
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
 
 from cluster.embedded.apiserver import status
 from cluster.embedded.apiserver.defaulting import containers_of
 from cluster.embedded.apiserver.names import generate, shown_name
-from cluster.embedded.resources import PODS, SERVICE_ACCOUNTS, Object
+from cluster.embedded.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS, Object
 from cluster.embedded.store import NotFound, Store
 
+if TYPE_CHECKING:
+    from cluster.embedded.apiserver.registry import Registry
+
+_ACCOUNT_SECONDS = 1.0
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 _TOKEN_SECONDS = 3607
 _FILE_MODE = 0o644
@@ -27,6 +34,23 @@ def admit_account(store: Store, pod: Object) -> None:
         raise status.forbidden(PODS, shown_name(pod), problem) from None
     if spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True)):
         _mount_token(spec)
+
+
+async def default_account(registry: Registry, namespace: str, pod: Object) -> None:
+    """Wait a moment for the account that every new namespace gets, which a pod may need before it is there."""
+    spec, store = pod.get("spec"), registry.store
+    named = spec.get("serviceAccountName") if isinstance(spec, dict) else None
+    known = registry.exists(SERVICE_ACCOUNTS, namespace, "default")
+    if known or named not in (None, "", "default") or not registry.needs_accounts:
+        return
+    if not registry.exists(NAMESPACES, "", namespace):
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_ACCOUNT_SECONDS), aclosing(store.watch(SERVICE_ACCOUNTS, store.version)) as changes:
+            async for change in changes:
+                metadata = change.object["metadata"]
+                if (metadata.get("namespace"), metadata["name"]) == (namespace, "default"):
+                    return
 
 
 def _mount_token(spec: dict[str, Any]) -> None:

@@ -52,6 +52,11 @@ class Subnet:
         """The addresses of Services, as a network."""
         return ipaddress.IPv4Network(f"127.{self.number}.0.0/{_SERVICE_PREFIX}")
 
+    @property
+    def first_service(self) -> ipaddress.IPv4Address:
+        """The address that the first Service gets, which is that of the API."""
+        return self.services()[1]
+
     def pool(self, kind: str) -> AddressPool:
         """The pool of ``service``, ``node`` or ``pod`` addresses."""
         low, high = _RANGES[kind]

@@ -19,15 +19,21 @@ from cluster.embedded.node.context import Gpus, NodeContext, make_interpreter_fo
 from cluster.embedded.node.cpu import CpuMonitor
 from cluster.embedded.node.images import ImageMap
 from cluster.embedded.node.instance import Instance
+from cluster.embedded.node.kubelet import Kubelet
 from cluster.embedded.node.memory import MemoryMonitor
 from cluster.embedded.node.pod import PodWorker
 from cluster.embedded.node.processes import Launcher
 from cluster.embedded.node.registration import NodeRegistration
 from cluster.embedded.node.settings import NodeSettings, PodNetwork, Recorder
+from cluster.embedded.node.tokens import PodTokens
 from cluster.embedded.node.usage import UsageMeter
 from cluster.embedded.resources import CONFIG_MAPS, NODES, PODS, SECRETS, Object
 
 log = logging.getLogger(__name__)
+KUBELET_ANNOTATION = "chaos.gameday.dev/kubelet"
+"""On a Node: ``stopped`` stops its kubelet, while the containers go on; its removal starts the kubelet again."""
+_RENEWAL_SECONDS = 30.0
+"""How often tokens are looked at; the shortest lives for ten minutes."""
 
 
 class NodeAgent:
@@ -53,7 +59,9 @@ class NodeAgent:
     ) -> None:
         self._client = client
         self._settings = settings
-        self._registration = NodeRegistration(client, settings)
+        self._kubelet = Kubelet(settings.address)
+        self._registration = NodeRegistration(client, settings, self._kubelet)
+        self._pods = Informer(client, PODS, fields=f"spec.nodeName={settings.name}")
         self._launcher = Launcher()
         self._monitor = MemoryMonitor(settings.memory_poll_seconds)
         self._cpu = CpuMonitor()
@@ -61,6 +69,7 @@ class NodeAgent:
         self._workers: dict[str, PodWorker] = {}
         self._chores: set[asyncio.Task[None]] = set()
         self._stale: set[str] = set()
+        self._told_to_stop = False
         self._context = NodeContext(
             client=client,
             settings=settings,
@@ -71,6 +80,8 @@ class NodeAgent:
             monitor=self._monitor,
             cpu=self._cpu,
             gpus=Gpus(),
+            tokens=PodTokens(client),
+            kubelet=self._kubelet,
             interpreter_folder=settings.root / "interpreter",
         )
 
@@ -88,12 +99,33 @@ class NodeAgent:
                 group.create_task(self._monitor.run())
                 group.create_task(self._cpu.run())
                 group.create_task(self._usage.run(self._instances))
+                group.create_task(self._renew_tokens())
         finally:
             for worker in self._workers.values():
                 worker.abandon()
             for chore in self._chores:
                 chore.cancel()
             self._launcher.stop()
+
+    async def stop_kubelet(self) -> None:
+        """Stop reporting, probing, restarting and ending; the containers go on (Kubernetes: the node becomes lost)."""
+        self._kubelet.stop()
+        for worker in list(self._workers.values()):
+            await worker.leave_alone()
+
+    async def start_kubelet(self) -> None:
+        """Be there again: report the node, then see to what became of its pods and of what they should be."""
+        self._kubelet.start()
+        await self._registration.register()
+        await self._registration.renew()
+        known = {podspec.uid(pod): pod for pod in self._pods.objects.values()}
+        for uid, worker in list(self._workers.items()):
+            if uid in known:
+                await worker.take_over()
+            else:
+                worker.forget()
+        for pod in known.values():
+            self._pod_seen(pod)
 
     def logs(self, namespace: str, pod: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         """Log lines of a container. Raises ApiError (at the first line) for a log that is not there."""
@@ -107,7 +139,9 @@ class NodeAgent:
         return await streams.start_command(runner, command, stdin=stdin, tty=tty)
 
     async def reach(self, namespace: str, pod: str) -> None:
-        """See PodStreams: the agent is here."""
+        """See PodStreams. Raises ApiError 500 while the kubelet is gone."""
+        if not self._kubelet.is_running:
+            raise api_status.internal_error(f"error dialing backend: {self._kubelet.refusal}")
 
     async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> ExecSession:
         """Follow and feed a running container. Raises ApiError."""
@@ -119,6 +153,8 @@ class NodeAgent:
 
     def usage(self) -> NodeUsage | None:
         """What the node and its pods used in the last window; None before the first has passed."""
+        if not self._kubelet.is_running:
+            return None
         return self._usage.node(self._settings.name, self._workers.values())
 
     def _instances(self) -> Iterator[Instance]:
@@ -137,32 +173,37 @@ class NodeAgent:
         return streams.choose_container(worker.pod, worker.runners, container)
 
     def _worker(self, namespace: str, name: str) -> PodWorker:
+        if not self._kubelet.is_running:
+            raise api_status.internal_error(self._kubelet.refusal)
         for worker in self._workers.values():
             if (podspec.namespace(worker.pod), podspec.name(worker.pod)) == (namespace, name):
                 return worker
         raise api_status.not_found(PODS, name)
 
     def _followers(self) -> list[Informer]:
-        pods = Informer(self._client, PODS, fields=f"spec.nodeName={self._settings.name}")
-        pods.add_handler(self._pod_changed)
+        self._pods.add_handler(self._pod_changed)
         node = Informer(self._client, NODES, fields=f"metadata.name={self._settings.name}")
         node.add_handler(self._node_changed)
         sources = [Informer(self._client, resource) for resource in (CONFIG_MAPS, SECRETS)]
         for informer in sources:
             informer.add_handler(self._source_changed)
-        return [pods, node, *sources]
+        return [self._pods, node, *sources]
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        if not self._kubelet.is_running:
+            return
         replaced = old is not None and (new is None or podspec.uid(old) != podspec.uid(new))
         if old is not None and replaced and podspec.uid(old) in self._workers:
             self._workers[podspec.uid(old)].forget()
-        if new is None:
-            return
-        worker = self._workers.get(podspec.uid(new))
+        if new is not None:
+            self._pod_seen(new)
+
+    def _pod_seen(self, pod: Object) -> None:
+        worker = self._workers.get(podspec.uid(pod))
         if worker is None:
-            self._admit(new)
+            self._admit(pod)
         else:
-            worker.update(new)
+            worker.update(pod)
 
     def _admit(self, pod: Object) -> None:
         if podspec.is_finished(pod) and not podspec.is_terminating(pod):
@@ -176,22 +217,36 @@ class NodeAgent:
 
     async def _release_when_ended(self, worker: PodWorker) -> None:
         await worker.ended()
+        self._context.tokens.forget(worker.pod)
         self._workers.pop(podspec.uid(worker.pod), None)
 
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
-        if new is not None:
+        if new is None:
+            return
+        wants_stop = (new["metadata"].get("annotations") or {}).get(KUBELET_ANNOTATION) == "stopped"
+        if wants_stop != self._told_to_stop:
+            self._told_to_stop = wants_stop
+            self._do(self.stop_kubelet() if wants_stop else self.start_kubelet())
+        elif self._kubelet.is_running:
             self._do(self._registration.follow_capacity(new))
 
     def _source_changed(self, old: Object | None, new: Object | None) -> None:
         """Note whose volumes may be stale; they are refreshed one sync period later."""
         obj = new or old
-        if obj is None or old is None:
+        if obj is None or old is None or not self._kubelet.is_running:
             return
         key = _source_key(obj)
         users = {uid for uid, worker in self._workers.items() if key in _mounted(worker.pod)}
         if users and not self._stale:
             self._do(self._refresh_stale())
         self._stale |= users
+
+    async def _renew_tokens(self) -> None:
+        while True:
+            await asyncio.sleep(_RENEWAL_SECONDS)
+            for worker in list(self._workers.values()):
+                if self._context.tokens.due(worker.pod):
+                    await worker.refresh_volumes()
 
     async def _refresh_stale(self) -> None:
         await asyncio.sleep(self._settings.sync_period_seconds)

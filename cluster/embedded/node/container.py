@@ -55,6 +55,7 @@ class ContainerRunner:
         self._image_id = ""
         self._image_delay_seconds = 0.0
         self._killed_by_probe = False
+        self._prober: Prober | None = None
         self._backoff = RestartBackOff(
             settings.restart_backoff_base_seconds,
             settings.restart_backoff_max_seconds,
@@ -94,6 +95,21 @@ class ContainerRunner:
             delay = max(grace_seconds, _MINIMUM_GRACE_SECONDS)
             asyncio.get_running_loop().call_later(delay, self.instance.kill)
 
+    async def leave_alone(self) -> None:
+        """The kubelet is gone: probe no more."""
+        await self._rest()
+
+    async def take_over(self) -> None:
+        """The kubelet is back: probe what runs, from the beginning."""
+        if self._prober is None and self.instance is not None and self.view.is_running:
+            self._prober = Prober(self._context, self, self.instance)
+            self._prober.start()
+
+    async def _rest(self) -> None:
+        prober, self._prober = self._prober, None
+        if prober is not None:
+            await prober.stop()
+
     async def fail_probe(self, kind: str, grace_seconds: float | None) -> None:
         """End the current run since a probe failed; the restart policy decides on the next."""
         if self._stop:
@@ -113,6 +129,7 @@ class ContainerRunner:
         """What to start, once image and configuration can be had; None when stopped before."""
         retry_periods = 1.0
         while not self._stop:
+            await self._context.node.kubelet.wait()
             image = await self._image()
             if image is None:
                 continue
@@ -221,14 +238,15 @@ class ContainerRunner:
             self._event("Normal", "Killing", "FailedPostStartHook")
             await instance.stop(podspec.grace_seconds(self._context.pod))
         self.attempted.set()
-        prober = Prober(self._context, self, instance)
-        prober.start()
+        self._prober = Prober(self._context, self, instance)
+        self._prober.start()
         await self._context.publish()
         code = await instance.wait()
-        await prober.stop()
+        await self._rest()
         self.started.clear()
         self.view.passed_startup = self.view.passed_readiness = False
         self.view.state = {"terminated": self._terminated(instance, code, started_at)}
+        await self._context.node.kubelet.wait()
         if not self._killed_by_probe and not self._stop:
             await self._context.publish()  # who stops a container says what came of it, once everything is done
 

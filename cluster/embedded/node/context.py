@@ -17,9 +17,11 @@ from cluster.embedded.client import ApiClient
 from cluster.embedded.node import podspec
 from cluster.embedded.node.cpu import CpuMonitor
 from cluster.embedded.node.images import ImageMap
+from cluster.embedded.node.kubelet import Kubelet
 from cluster.embedded.node.memory import MemoryMonitor
 from cluster.embedded.node.processes import Launcher
 from cluster.embedded.node.settings import NodeSettings, PodNetwork, Recorder
+from cluster.embedded.node.tokens import PodTokens
 from cluster.embedded.node.volumes import PodVolumes
 from cluster.embedded.resources import Object
 
@@ -64,6 +66,8 @@ class NodeContext:
     monitor: MemoryMonitor
     cpu: CpuMonitor
     gpus: Gpus
+    tokens: PodTokens
+    kubelet: Kubelet
     interpreter_folder: Path
 
     @property

@@ -42,7 +42,7 @@ class PodWorker:
             node=node,
             pod=pod,
             folder=folder,
-            volumes=PodVolumes(node.client, folder, node.settings.root / "hostpath"),
+            volumes=PodVolumes(node.client, folder, node.settings.root / "hostpath", node.tokens),
             publish=self.publish,
             began=asyncio.get_running_loop().time(),
         )
@@ -102,6 +102,18 @@ class PodWorker:
             if task is not None:
                 task.cancel()
 
+    async def leave_alone(self) -> None:
+        """The kubelet is gone: the containers go on, unobserved."""
+        for runner in self.runners.values():
+            await runner.leave_alone()
+
+    async def take_over(self) -> None:
+        """The kubelet is back: say how the pod is, whatever was said of it meanwhile, and probe it again."""
+        for runner in self.runners.values():
+            await runner.take_over()
+        self._written = None
+        await self.publish()
+
     async def refresh_volumes(self) -> None:
         """Bring mounted ConfigMaps and Secrets up to date."""
         if self._sandbox_ready and not self._stop:
@@ -113,7 +125,7 @@ class PodWorker:
     async def publish(self) -> None:
         """Write the status if it changed."""
         async with self._write_lock:
-            if self._deleted or self._starting:
+            if self._deleted or self._starting or not self._node.kubelet.is_running:
                 return
             views = {name: runner.view for name, runner in self.runners.items()}
             facts = PodFacts(
@@ -257,6 +269,7 @@ class PodWorker:
     async def _delete_object(self) -> None:
         pod = self.pod
         while not self._deleted:
+            await self._node.kubelet.wait()
             try:
                 await self._node.client.delete(
                     PODS,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from cluster.embedded.client import ApiClient, ApiError
+from cluster.embedded.node.kubelet import Kubelet
 from cluster.embedded.node.settings import KUBELET_VERSION, NodeSettings
 from cluster.embedded.node.status import wall_clock
 from cluster.embedded.resources import LEASES, NODES, Object
@@ -33,9 +34,10 @@ _HEALTH = (
 class NodeRegistration:
     """Keeps one Node object and its Lease."""
 
-    def __init__(self, client: ApiClient, settings: NodeSettings) -> None:
+    def __init__(self, client: ApiClient, settings: NodeSettings, kubelet: Kubelet) -> None:
         self._client = client
         self._settings = settings
+        self._kubelet = kubelet
         self._boot_id = str(uuid.uuid4())
 
     async def register(self) -> None:
@@ -82,6 +84,7 @@ class NodeRegistration:
         loop = asyncio.get_running_loop()
         reported = loop.time()
         while True:
+            await self._kubelet.wait()
             try:
                 await self.renew()
                 if loop.time() - reported >= REPORT_SECONDS:

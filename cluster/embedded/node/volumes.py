@@ -12,13 +12,13 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from cluster.embedded.client import ApiClient
+from cluster.embedded.client import ApiClient, ApiError
 from cluster.embedded.node import podspec
 from cluster.embedded.node.environment import ConfigError, pod_field, read_data, resource_field
+from cluster.embedded.node.tokens import PodTokens
 from cluster.embedded.resources import CONFIG_MAPS, SECRETS, Object
 
 _DEFAULT_MODE = 0o644
-_TOKEN = b"not-a-token"
 
 
 class MountError(Exception):
@@ -31,10 +31,12 @@ class PodVolumes:
     Args:
         folder: the pod's folder.
         host_paths: what plays the root of the node for hostPath volumes; the real root is never used.
+        tokens: of the ServiceAccounts that pods run as.
     """
 
-    def __init__(self, client: ApiClient, folder: Path, host_paths: Path) -> None:
+    def __init__(self, client: ApiClient, folder: Path, host_paths: Path, tokens: PodTokens) -> None:
         self._client = client
+        self._tokens = tokens
         self._volumes = folder / "volumes"
         self._roots = folder / "rootfs"
         self._host_paths = host_paths
@@ -95,13 +97,20 @@ class PodVolumes:
         if "downwardAPI" in source:
             return _downward(pod, source["downwardAPI"].get("items") or [], facts)
         if "serviceAccountToken" in source:
-            return {source["serviceAccountToken"].get("path") or "token": _TOKEN}
+            wanted = source["serviceAccountToken"]
+            return {wanted.get("path") or "token": await self._token(pod, wanted)}
         key, resource = ("configMap", CONFIG_MAPS) if "configMap" in source else ("secret", SECRETS)
         if key not in source:
             raise ConfigError("this kind of volume is not supported")
         reference = source[key]
         data = await read_data(self._client, resource, podspec.namespace(pod), reference)
         return _chosen(data or {}, reference)
+
+    async def _token(self, pod: Object, wanted: Object) -> bytes:
+        try:
+            return await self._tokens.get(pod, wanted)
+        except ApiError as error:
+            raise ConfigError(f"failed to fetch token: {error}") from None
 
 
 def rewrite(text: str, spec: Object, root: Path) -> str:

@@ -17,6 +17,7 @@ from cluster.embedded.config import VirtualNodesConfig
 from cluster.embedded.informer import Informers, Key, WorkQueue
 from cluster.embedded.meta import is_deleted, key_of
 from cluster.embedded.node import podspec
+from cluster.embedded.node.kubelet import Kubelet
 from cluster.embedded.node.registration import RENEW_SECONDS, REPORT_SECONDS, NodeRegistration
 from cluster.embedded.node.settings import NodeSettings, PodNetwork
 from cluster.embedded.resources import NODES, PODS, Object
@@ -48,7 +49,7 @@ class VirtualNodes:
         self._ready_after_seconds = config.ready_after_seconds
         settings = [_settings(config, number, next_address()) for number in range(config.count)]
         self._addresses = {node.name: node.address for node in settings}
-        self._registrations = {node.name: NodeRegistration(client, node) for node in settings}
+        self._registrations = {node.name: NodeRegistration(client, node, Kubelet(node.address)) for node in settings}
         self._informers = Informers(client)
         self._pods = self._informers.of(PODS)
         self._due: dict[str, float] = {}

@@ -68,12 +68,13 @@ class Lab:
     pods: AddressPool
     scratch: Path
     _nodes: list[asyncio.Task[None]] = field(default_factory=list)
+    _agent: NodeAgent | None = None
 
     def start_node(self) -> None:
         """Start the node agent."""
         recorder = EventRecorder(self.client, "kubelet", self.settings.name)
-        agent = NodeAgent(self.client, self.settings, self.images, self.pods, recorder)
-        self._nodes.append(asyncio.create_task(agent.run()))
+        self._agent = NodeAgent(self.client, self.settings, self.images, self.pods, recorder)
+        self._nodes.append(asyncio.create_task(self._agent.run()))
 
     async def stop_node(self) -> None:
         """Kill the node agent, if it runs."""
@@ -102,6 +103,10 @@ class Lab:
             await self.client.patch(DEPLOYMENTS, step.name, patch, namespace, subresource="scale")
         elif step.verb == "update":
             await self._update(step, namespace, *step.value.split("=", 1))
+        elif step.verb == "stop kubelet" and self._agent:
+            await self._agent.stop_kubelet()
+        elif step.verb == "start kubelet" and self._agent:
+            await self._agent.start_kubelet()
         elif step.verb == "undo":
             await self._undo(step.name, namespace, step.value)
         elif step.verb == "capacity":

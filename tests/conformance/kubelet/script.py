@@ -18,6 +18,7 @@ _CREATE = re.compile(r"(?P<kind>configmap|secret|pod|service|deployment) (?P<nam
 _SCALE = re.compile(r"kubectl scale --replicas=(?P<replicas>\d+)")
 _UPDATE = re.compile(r"update deployment (?P<name>[\w.-]+): \{'(?P<key>\w+)': '(?P<value>[^']*)'\}")
 _UNDO = re.compile(r"kubectl rollout undo(?:.*--to-revision=(?P<revision>\d+))?")
+_KUBELET = re.compile(r"kubelet (?P<what>stop|start)(?:p?ed)(?: again| \(SIGTERM\)| \(SIGKILL\))?")
 _CAPACITY = re.compile(r"PATCH node status capacity (?P<resource>[\w./-]+)=(?P<value>\d+)")
 
 
@@ -26,7 +27,8 @@ class Step:
     """Something to do at a time.
 
     Attributes:
-        verb: ``apply``, ``delete``, ``evict``, ``scale``, ``update`` (a variable), ``undo`` or ``capacity``.
+        verb: ``apply``, ``delete``, ``evict``, ``scale``, ``update`` (a variable), ``undo``, ``capacity``,
+            ``stop kubelet`` or ``start kubelet``.
         kind, name: of the object that it is about.
         value: grace in seconds, number of replicas, NAME=VALUE, a revision, or a quantity.
         object: what to apply; for an update the fields of the container that change too.
@@ -110,6 +112,8 @@ def _noted(note: Entry, recording: Recording) -> Iterator[Step]:
     elif match := _UNDO.search(text):
         deployment = next(obj for obj in recording.manifest if obj["kind"] == "Deployment")
         yield Step(note.t, "undo", "Deployment", deployment["metadata"]["name"], match["revision"] or "0")
+    elif match := _KUBELET.fullmatch(text):
+        yield Step(note.t, f"{match['what']} kubelet")
     elif match := _CAPACITY.search(text):
         yield Step(note.t, "capacity", "Node", match["resource"], match["value"])
 

@@ -6,7 +6,8 @@ import nothing but the standard library. It acts only where ``POD_IP`` is set:
 - binding 0.0.0.0, ``::`` or localhost binds the pod's address, so that every pod can listen on the same port;
 - connections to loopback leave from the pod's address, and localhost is the pod itself;
 - connections to other pods lead through the cluster's relay, where faults and NetworkPolicies act on them;
-- cluster names are asked of the cluster's DNS, with a pod's search path (ndots 5).
+- cluster names are asked of the cluster's DNS, with a pod's search path (ndots 5);
+- the ServiceAccount's credentials are found where every client of the API looks for them.
 
 Programs that do not use Python's ``socket`` module (uvloop, for one) are not adapted.
 """
@@ -176,3 +177,49 @@ if os.environ.get("POD_IP"):
     socket.getaddrinfo = _pod_getaddrinfo
     socket.gethostbyname = _pod_gethostbyname
     socket.has_dualstack_ipv6 = lambda: False
+
+if os.environ.get("GAMEDAY_ROOTFS"):
+    import builtins
+    import io
+    import sys
+
+    _ROOT = os.environ["GAMEDAY_ROOTFS"]
+    _CREDENTIALS = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+    def _in_pod(path):
+        """A path of the credentials below the container's root; anything else as it is."""
+        if isinstance(path, str) and path.startswith(_CREDENTIALS):
+            return _ROOT + path
+        return path
+
+    def _adapted(function):
+        def call(path, *args, **kwargs):
+            return function(_in_pod(path), *args, **kwargs)
+
+        return call
+
+    class _SslAdapter:
+        """Adapts ``ssl`` once it is imported, which costs too much to do here."""
+
+        def find_spec(self, name, path=None, target=None):
+            if name != "ssl":
+                return None
+            sys.meta_path.remove(self)
+            import importlib.util
+
+            spec = importlib.util.find_spec(name)
+            execute = spec.loader.exec_module
+
+            def exec_module(module):
+                execute(module)
+                load = module.SSLContext.load_verify_locations
+                module.SSLContext.load_verify_locations = lambda context, cafile=None, *args, **kwargs: load(
+                    context, _in_pod(cafile), *args, **kwargs
+                )
+
+            spec.loader.exec_module = exec_module
+            return spec
+
+    builtins.open = io.open = _adapted(io.open)
+    os.stat = _adapted(os.stat)
+    sys.meta_path.insert(0, _SslAdapter())

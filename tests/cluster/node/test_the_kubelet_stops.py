@@ -1,0 +1,123 @@
+"""A node whose kubelet is gone for a while: containers go on, nobody reports; then everything is caught up with."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+import pytest
+
+from cluster.embedded.apiserver.pod_streams import LogOptions
+from cluster.embedded.client import ApiError
+from cluster.embedded.node.agent import KUBELET_ANNOTATION
+from cluster.embedded.resources import LEASES, NODES, PODS
+from tests.cluster.node.conftest import NAMESPACE, app, is_ready, python, run, shell
+
+_SERVER = """
+import http.server, os
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(s): s.send_response(200); s.end_headers()
+    def log_message(s, *a): print("probed", flush=True)
+http.server.ThreadingHTTPServer((os.environ["POD_IP"], 8080), H).serve_forever()
+"""
+
+
+def _probed() -> dict[str, object]:
+    return {"command": python(_SERVER), "readinessProbe": {"httpGet": {"port": 8080}, "periodSeconds": 1}}
+
+
+def test_what_happens_meanwhile_is_told_and_mended_afterwards(node, tmp_path):
+    end = tmp_path / "end"
+
+    async def scenario():
+        async with node() as lab:
+            waits = f"while [ ! -e {end} ]; do sleep 0.02; done; exit 5"
+            await lab.run("dies", {"command": shell(waits)})
+            await lab.until("dies", is_ready)
+            await lab.agent.stop_kubelet()
+            end.touch()
+            await asyncio.sleep(1.0)  # nobody may tell of the end, so there is nothing to wait for
+            assert app(await lab.pod("dies"))["state"].keys() == {"running"}
+            await lab.agent.start_kubelet()
+            ended = await lab.until("dies", lambda p: app(p)["lastState"] or "terminated" in app(p)["state"])
+            told = (app(ended)["state"].get("terminated") or app(ended)["lastState"]["terminated"])["exitCode"]
+            assert told == 5
+            await lab.until("dies", lambda p: app(p)["restartCount"] == 1)
+
+    run(scenario())
+
+
+def test_pods_that_were_deleted_meanwhile_end_when_it_is_back(node):
+    async def scenario():
+        async with node() as lab:
+            for name in ("gentle", "forced"):
+                await lab.run(name, {"command": shell("exec sleep 60")})
+                await lab.until(name, is_ready)
+            instances = [lab.agent._runner(NAMESPACE, name, "app").instance for name in ("gentle", "forced")]
+            await lab.agent.stop_kubelet()
+            await lab.client.delete(PODS, "gentle", NAMESPACE)
+            await lab.client.delete(PODS, "forced", NAMESPACE, grace_period_seconds=0)
+            await asyncio.sleep(0.5)  # nothing may happen
+            assert not any(instance.has_exited for instance in instances)
+            assert (await lab.pod("gentle"))["metadata"]["deletionTimestamp"]
+            await lab.agent.start_kubelet()
+            await lab.gone("gentle")
+            await lab.eventually(lambda: all(instance.has_exited for instance in instances))
+
+    run(scenario())
+
+
+def test_readiness_is_found_out_anew_and_what_others_wrote_is_put_right(node):
+    async def scenario():
+        async with node() as lab:
+            await lab.run("web", _probed())
+            await lab.until("web", is_ready)
+            await lab.agent.stop_kubelet()
+            wrong = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+            await lab.client.patch(PODS, "web", wrong, NAMESPACE, patch_type="strategic", subresource="status")
+            await lab.agent.start_kubelet()
+            await lab.until("web", lambda p: not app(p)["ready"])
+            await lab.until("web", is_ready)
+
+    run(scenario())
+
+
+def test_the_lease_is_not_renewed_and_nobody_answers(node):
+    async def scenario():
+        async with node() as lab:
+            await lab.run("web", {"command": shell("exec sleep 60")})
+            await lab.until("web", is_ready)
+            await lab.agent.stop_kubelet()
+            stopped_at = await _renewed(lab)
+            for call in (
+                lab.agent.reach(NAMESPACE, "web"),
+                lab.agent.exec(NAMESPACE, "web", "app", ["true"], stdin=False, tty=False),
+                anext(aiter(lab.agent.logs(NAMESPACE, "web", "app", LogOptions()))),
+            ):
+                with pytest.raises(ApiError, match="10250: connect: connection refused"):
+                    await call
+            assert lab.agent.usage() is None
+            await lab.agent.start_kubelet()
+            assert await _renewed(lab) > stopped_at
+
+    run(scenario())
+
+
+async def _renewed(lab):
+    lease = await lab.client.get(LEASES, lab.settings.name, "kube-node-lease")
+    return datetime.fromisoformat(lease["spec"]["renewTime"])
+
+
+def test_an_annotation_of_the_node_stops_it_and_its_removal_starts_it(node):
+    async def scenario():
+        async with node() as lab:
+            await lab.run("web", {"command": shell("exec sleep 60")})
+            await lab.until("web", is_ready)
+            for value, running in (("stopped", False), (None, True)):
+                patch = {"metadata": {"annotations": {KUBELET_ANNOTATION: value}}}
+                await lab.client.patch(NODES, lab.settings.name, patch)
+                await lab.eventually(lambda running=running: lab.agent._kubelet.is_running is running)
+            await lab.run("after", {"command": shell("exec sleep 60")})
+            await lab.until("after", is_ready)
+
+    run(scenario())
