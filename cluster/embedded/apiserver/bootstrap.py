@@ -36,17 +36,18 @@ _PRIORITY_CLASSES: list[Object] = [
 ]
 
 
-def bootstrap(registry: Registry, *, api_port: int = 6443) -> None:
+def bootstrap(registry: Registry, *, api_port: int = 6443, api_address: str = _API_ADDRESS) -> None:
     """Create what every cluster has, unless it exists: namespaces, the API's Service, roles, priority classes.
 
     Args:
         api_port: the port that the API server listens on.
+        api_address: where it says that it listens.
     """
     for name in SYSTEM_NAMESPACES:
         _ensure(registry, NAMESPACES, _namespace(name))
     _ensure(registry, SERVICES, _kubernetes_service(api_port))
-    _ensure(registry, ENDPOINTS, _kubernetes_endpoints(api_port))
-    _ensure(registry, ENDPOINT_SLICES, _kubernetes_slice(api_port))
+    _ensure(registry, ENDPOINTS, _kubernetes_endpoints(api_address, api_port))
+    _ensure(registry, ENDPOINT_SLICES, _kubernetes_slice(api_address, api_port))
     for role in default_policy.cluster_roles():
         _ensure(registry, CLUSTER_ROLES, role)
     for binding in default_policy.cluster_role_bindings():
@@ -82,7 +83,7 @@ def _kubernetes_service(port: int) -> Object:
     }
 
 
-def _kubernetes_endpoints(port: int) -> Object:
+def _kubernetes_endpoints(address: str, port: int) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Endpoints",
@@ -91,13 +92,11 @@ def _kubernetes_endpoints(port: int) -> Object:
             "namespace": "default",
             "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
         },
-        "subsets": [
-            {"addresses": [{"ip": _API_ADDRESS}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}
-        ],
+        "subsets": [{"addresses": [{"ip": address}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}],
     }
 
 
-def _kubernetes_slice(port: int) -> Object:
+def _kubernetes_slice(address: str, port: int) -> Object:
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
@@ -107,7 +106,7 @@ def _kubernetes_slice(port: int) -> Object:
             "labels": {"kubernetes.io/service-name": "kubernetes"},
         },
         "addressType": "IPv4",
-        "endpoints": [{"addresses": [_API_ADDRESS], "conditions": {"ready": True}}],
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
         "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
     }
 

@@ -34,7 +34,6 @@ from cluster.embedded.client import ApiClient
 from cluster.embedded.controllers.manager import ControllerSettings, run_controllers
 from cluster.embedded.http_client import HttpClient
 from cluster.embedded.kubeconfig import Credentials
-from cluster.embedded.network.addresses import AddressPool
 from cluster.embedded.resources import CLUSTER_ROLE_BINDINGS, ENDPOINT_SLICES, ENDPOINTS, Object, Resource
 from cluster.embedded.scheduler import run_scheduler
 from cluster.embedded.store import Store
@@ -100,9 +99,11 @@ def kube_apiserver(arguments: list[str]) -> None:
     assert given["authorization_mode"] == "Node,RBAC"
     users = _users(Path(given["token_auth_file"]))
     access.Authenticator = lambda token, tokens: _StaticTokens(users, token, tokens)  # type: ignore[assignment,misc]
-    _, second, third, _ = given["service_cluster_ip_range"].partition("/")[0].split(".")
-    services = AddressPool(int(second), int(third), 64)
-    registry = _StrictRegistry(Store(), service_addresses=services.next_address)
+    services = ipaddress.IPv4Network(given["service_cluster_ip_range"])
+    free = services.hosts()
+    registry = _StrictRegistry(
+        Store(), service_addresses=lambda: str(next(free)), service_range=services, service_accounts=True
+    )
     kubelets = ssl.create_default_context(cafile=given["kubelet_certificate_authority"])
     kubelets.load_cert_chain(given["kubelet_client_certificate"], given["kubelet_client_key"])
     streams = KubeletStreams(lambda resource, namespace, name: registry.get(resource, namespace, name), kubelets)
@@ -113,7 +114,7 @@ def kube_apiserver(arguments: list[str]) -> None:
     async def serve() -> None:
         await _reach_etcd(given)
         await api.start(given["bind_address"], int(given["secure_port"]))
-        bootstrap(registry, api_port=int(given["secure_port"]))
+        bootstrap(registry, api_port=int(given["secure_port"]), api_address=given["advertise_address"])
         registry.create(CLUSTER_ROLE_BINDINGS, _components_may_do_everything())
 
     _run(serve(), api.stop)

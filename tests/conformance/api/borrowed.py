@@ -1,7 +1,8 @@
 """A cluster that is not ours: what a replay needs in it, and leaving it as it was.
 
 The recordings were made on nodes that a script plays, so such nodes are registered, and nodes that are there already
-take no new pods meanwhile. Afterwards everything that came during the replay is deleted.
+take no new pods meanwhile. Afterwards everything that came during the replay is deleted, whoever made it: nobody else
+should use the cluster at that time.
 """
 
 from __future__ import annotations
@@ -40,12 +41,16 @@ async def borrowed(http: Http, observer: Observer, played: set[str]) -> AsyncIte
             where="--kubeconfig",
             remedy="replay on a cluster whose nodes have other names: the recordings' nodes are played",
         )
+    nodes = (await http.call("GET", "/api/v1/nodes")).body["items"]
+    open_ones = {each["metadata"]["name"] for each in nodes if not each["spec"].get("unschedulable")}
     try:
-        await _cordon(http, own, is_cordoned=True)
+        await _cordon(http, open_ones, is_cordoned=True)
         yield
     finally:
-        await _clean(http, observer, before)
-        await _cordon(http, own, is_cordoned=False)
+        try:
+            await _clean(http, observer, before)
+        finally:
+            await _cordon(http, open_ones, is_cordoned=False)
 
 
 async def _listed(http: Http) -> set[Key]:
