@@ -34,6 +34,7 @@ from cluster.embedded.apiserver.options import (
 )
 from cluster.embedded.apiserver.patching import check_name, patched, unusable
 from cluster.embedded.apiserver.pod_warnings import pod_warnings
+from cluster.embedded.apiserver.quota_admission import admit_quota
 from cluster.embedded.apiserver.schema import type_of
 from cluster.embedded.apiserver.selectors import field_selector, label_selector
 from cluster.embedded.apiserver.service_accounts import admit_account
@@ -269,6 +270,7 @@ class Registry:
         admit(self.store, resource, new)
         if self._service_accounts and resource is PODS:
             admit_account(self.store, new)
+        admit_quota(self.store, resource, new)
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = generate(metadata["generateName"])
         lifecycle.prepare_new(resource, new)
@@ -310,6 +312,8 @@ class Registry:
             self._services.allocate(new, old)
         if not same(old, new):
             validate_update(resource, old, new, subresource)
+            if not subresource:
+                admit_quota(self.store, resource, new, old)
         return self.write(resource, old, new, dry_run=dry_run)
 
     def _apply(
