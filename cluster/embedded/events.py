@@ -155,6 +155,10 @@ class EventRecorder:
         key = (identity, type, reason, "" if combined else message)
         self._write(key, self._new(reference, type, reason, message, "" if combined else self._component))
 
+    def forget(self) -> None:
+        """Count anew, as a component does that was started again."""
+        self._similar, self._written, self._buckets = _Recent(), _Recent(), _Recent()
+
     async def flush(self) -> None:
         """Wait until everything that was recorded is written."""
         await self._writer.flush()

@@ -82,5 +82,5 @@ def _tolerates(toleration: dict[str, Any], key: str) -> bool:
 
 def _new_node_taint(spec: dict[str, Any]) -> None:
     taint = {"key": _UNWELL[0], "effect": "NoSchedule"}
-    if not any(t["key"] == taint["key"] and t["effect"] == taint["effect"] for t in spec.get("taints", ())):
+    if not any(t.get("key") == taint["key"] and t.get("effect") == taint["effect"] for t in spec.get("taints", ())):
         spec["taints"] = [*spec.get("taints", []), taint]

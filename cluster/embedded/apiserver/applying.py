@@ -60,7 +60,10 @@ def _note_last_applied(metadata: dict[str, Any], config: Any) -> None:
 
 def fill_changed(resource: Resource, old: Object, new: Object) -> None:
     """Defaults for an update, unless spec and data are the very same objects as before."""
-    if any(new[key] is not old.get(key) for key in new if key not in ("metadata", "status", "apiVersion", "kind")):
+    changed = any(
+        new[key] is not old.get(key) for key in new if key not in ("metadata", "status", "apiVersion", "kind")
+    )
+    if changed or old.keys() - new.keys():
         apply_defaults(resource, new)
 
 

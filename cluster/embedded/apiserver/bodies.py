@@ -31,6 +31,10 @@ def decode_object(raw: bytes, content_type: str, resource: Resource, *, kind: st
     body = _decode(raw, content_type, expected)
     if not isinstance(body, dict):
         raise _unrecognized(expected, f"json: cannot unmarshal {_go_type(body)} into Go value of type {_TYPED}", raw)
+    for key in ("apiVersion", "kind"):
+        if not isinstance(body.get(key, ""), str | None):
+            problem = f"json: cannot unmarshal {_go_type(body[key])} into Go struct field .{key} of type string"
+            raise _unrecognized(expected, problem, raw)
     return body
 
 

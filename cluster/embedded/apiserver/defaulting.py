@@ -268,7 +268,9 @@ def _cron_job(cron_job: Object) -> None:
     spec.setdefault("suspend", False)
     spec.setdefault("successfulJobsHistoryLimit", 3)
     spec.setdefault("failedJobsHistoryLimit", 1)
-    pod_spec_defaults(spec["jobTemplate"]["spec"]["template"]["spec"])
+    template = ((spec.get("jobTemplate") or {}).get("spec") or {}).get("template") or {}
+    if "spec" in template:
+        pod_spec_defaults(template["spec"])
 
 
 def _stateful_set(stateful_set: Object) -> None:

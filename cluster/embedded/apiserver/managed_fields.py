@@ -84,6 +84,8 @@ def entries_for_update(live: Entries, sent: Entries | None, *, main: bool) -> En
         return live
     if sent in ([], [{}]):
         return []
+    if not isinstance(sent, list) or not all(isinstance(entry, dict) for entry in sent):
+        return live
     return sent if all(entry.get("manager") is not None and "fieldsV1" in entry for entry in sent) else live
 
 

@@ -25,9 +25,13 @@ def patched(resource: Resource, old: Object, patch: Any, patch_type: str) -> Any
     return strategic_merge.apply(old, patch, type_of(resource))
 
 
-def check_name(obj: Any, name: str) -> None:
-    """Refuse a patch that renames the object. Raises ApiError 400."""
+def check_name(obj: Any, name: str, namespace: str) -> None:
+    """Refuse a patch that renames or moves the object. Raises ApiError 400."""
     metadata = obj.get("metadata") if isinstance(obj, dict) else None
+    if isinstance(metadata, dict) and (metadata.get("namespace") or "") != namespace:
+        raise status.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
     given = metadata.get("name") if isinstance(metadata, dict) else None
     if not given:
         problem = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"

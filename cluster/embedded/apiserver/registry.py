@@ -183,7 +183,7 @@ class Registry:
         if subresource == "scale":
             return subresources.patch_scale(self, resource, old, patch, patch_type, field_manager, dry_run)
         changed = patched(resource, old, patch, patch_type)
-        check_name(changed, name)
+        check_name(changed, name, namespace)
         decoder = Decoder()
         try:
             new = decoder.decode(type_of(resource), changed, old)

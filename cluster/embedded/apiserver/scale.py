@@ -29,6 +29,9 @@ async def handle(request: web.BaseRequest, route: Route, adapter: Adapter) -> we
 
 
 def _checked(scale: Object, route: Route) -> Object:
+    for key in ("metadata", "spec", "status"):
+        if not isinstance(scale.get(key), dict | None):
+            raise bad_request(f'Scale in version "v1" cannot be handled as a Scale: {key} is no object')
     metadata = scale.get("metadata") or {}
     if metadata.get("name", route.name) != route.name:
         raise name_mismatch(metadata["name"], route.name)

@@ -92,7 +92,8 @@ def selector_matches(selector: dict[str, Any] | None, labels: dict[str, str]) ->
         return False
     operators = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "absent"}
     return all(
-        Requirement(e["key"], operators[e["operator"]], frozenset(e.get("values", ()))).matches(labels)
+        e.get("operator") in operators
+        and Requirement(e.get("key", ""), operators[e["operator"]], frozenset(e.get("values", ()))).matches(labels)
         for e in selector.get("matchExpressions") or ()
     )
 

@@ -22,7 +22,7 @@ _TOO_EARLY_SECONDS = 10
 
 def scale_of(resource: Resource, obj: Object) -> Object:
     """The Scale of a workload."""
-    metadata, spec = obj["metadata"], obj["spec"]
+    metadata, spec = obj["metadata"], obj.get("spec") or {}
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     wanted = {"replicas": spec["replicas"]} if spec.get("replicas") else {}
     selector = _selector_text(spec.get("selector") or {})
@@ -72,7 +72,7 @@ def update_scale(registry: Registry, resource: Resource, scale: Object, manager:
         problem = f"Invalid value: {replicas}: must be greater than or equal to 0"
         cause = {"reason": "FieldValueInvalid", "message": problem, "field": "spec.replicas"}
         raise status.invalid(SCALE, metadata["name"], [cause])
-    new = {**obj, "metadata": dict(obj["metadata"]), "spec": {**obj["spec"], "replicas": replicas}}
+    new = {**obj, "metadata": dict(obj["metadata"]), "spec": {**(obj.get("spec") or {}), "replicas": replicas}}
     writer = Manager(manager or "unknown", "Update", resource.api_version, "scale")
     before, after = tracked_part(resource, obj, ""), tracked_part(resource, new, "")
     entries = obj["metadata"].get("managedFields", [])

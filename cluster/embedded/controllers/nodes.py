@@ -117,7 +117,8 @@ class NodeController:
             await self._mark_pods(key[1])
             self._unmarked.discard(key[1])
         if key[1] in self._looked_at:
-            node = await self._taint(node, evict_taints(node, evict=evicts(self._nodes.objects.values())))
+            nodes = {**self._nodes.objects, key: node}  # the cache may not know yet that this one is lost
+            node = await self._taint(node, evict_taints(node, evict=evicts(nodes.values())))
             self._looked_at.discard(key[1])
         await self._taint(node, schedule_taints(node))
 

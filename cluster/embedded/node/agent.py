@@ -116,6 +116,7 @@ class NodeAgent:
     async def start_kubelet(self) -> None:
         """Be there again: report the node, then see to what became of its pods and of what they should be."""
         self._kubelet.start()
+        self._context.recorder.forget()
         await self._registration.register()
         await self._registration.renew()
         known = {podspec.uid(pod): pod for pod in self._pods.objects.values()}

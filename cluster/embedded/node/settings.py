@@ -72,3 +72,7 @@ class Recorder(Protocol):
     """Writes core/v1 Events; the same event again raises its count."""
 
     def event(self, involved_obj: Object, type: str, reason: str, message: str, /, *, field_path: str = "") -> None: ...
+
+    def forget(self) -> None:
+        """Count anew."""
+        ...

@@ -51,6 +51,9 @@ class Events:
         at = asyncio.get_running_loop().time()
         self.seen.append(Event(obj["metadata"]["name"], event_type, reason, message, field_path, at))
 
+    def forget(self) -> None:
+        """Every event is kept anyway."""
+
     def reasons(self, pod: str) -> list[str]:
         return [event.reason for event in self.seen if event.pod == pod]
 

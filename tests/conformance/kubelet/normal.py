@@ -158,9 +158,14 @@ def _workload(obj: Object, names: Mapping[str, str]) -> Object:
     annotations = metadata.get("annotations") or {}
     return {
         "generation": metadata.get("generation"),
-        "annotations": {k: v for k, v in sorted(annotations.items()) if "last-applied" not in k},
+        "annotations": {k: v for k, v in sorted(annotations.items()) if not _is_left_out(k)},
         "replicas": (obj.get("spec") or {}).get("replicas"),
         "taints": sorted((t.get("key", ""), t.get("effect", "")) for t in (obj.get("spec") or {}).get("taints") or []),
         "counts": counts,
         "conditions": _conditions(status, names),
     }
+
+
+def _is_left_out(annotation: str) -> bool:
+    """What clients and controllers write that did not run where kubelets were recorded (scope.yaml)."""
+    return "last-applied" in annotation or annotation == "node.alpha.kubernetes.io/ttl"
