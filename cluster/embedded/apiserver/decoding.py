@@ -14,6 +14,7 @@ from typing import Any
 from cluster.embedded.apiserver.quantities import BadQuantity, canonical
 from cluster.embedded.apiserver.schema import Type
 
+_BITS = {"int32": 1 << 31, "int64": 1 << 63}
 _INDEX = re.compile(r"\[\d+\]")
 _QUANTITY_RULE = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 
@@ -63,7 +64,7 @@ class Decoder:
             if field is None:
                 self.unknown.append(prefix + key)
             elif item is not None:
-                if field.exact is not item.__class__:
+                if field.exact is not item.__class__ or (item.__class__ is int and not _fits(field.kind, item)):
                     item = self._value(field, item, old.get(key), prefix + key, type_.go)
                 if item or (item.__class__ is dict and field.kind == "struct") or key in type_.written:
                     result[key] = item
@@ -102,6 +103,8 @@ class Decoder:
 
 def _scalar(type_: Type, value: Any, path: str, owner: str) -> Any:
     kind = type_.kind
+    if value.__class__ is int and not _fits(kind, value):
+        raise _mismatch(value, type_, path, owner)
     if kind == "any" or value.__class__ is type_.exact:
         return value
     if kind == "quantity" and value.__class__ in (str, int, float):
@@ -112,11 +115,17 @@ def _scalar(type_: Type, value: Any, path: str, owner: str) -> Any:
         return _base64(value)
     if kind == "number" and value.__class__ in (int, float):
         return value
-    if kind in ("int32", "int64") and value.__class__ is float and value.is_integer():
+    if kind in _BITS and value.__class__ is float and value.is_integer() and _fits(kind, int(value)):
         return int(value)
     if value is None:
         return ""
     raise _mismatch(value, type_, path, owner)
+
+
+def _fits(kind: str, number: int) -> bool:
+    """Whether a number is in the range of its type; other types than integers have no range."""
+    limit = _BITS.get(kind)
+    return limit is None or -limit <= number < limit
 
 
 def _copy(zero: Any) -> Any:
@@ -152,8 +161,8 @@ def _mismatch(value: Any, type_: Type, path: str, owner: str) -> DecodeError:
 def _json_type(value: Any) -> str:
     if isinstance(value, bool):
         return "bool"
-    if isinstance(value, int):
+    if isinstance(value, int) and _fits("int32", value):
         return "number"
-    if isinstance(value, float):
-        return f"number {value}"
+    if isinstance(value, int | float):
+        return f"number {value:.0f}" if value == int(value) else f"number {value}"
     return "string" if isinstance(value, str) else "object" if isinstance(value, dict) else "array"

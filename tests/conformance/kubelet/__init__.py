@@ -20,8 +20,8 @@ _STAGGER_SECONDS = 1.0
 
 
 def horizon_seconds() -> float:
-    """How much of each recording is replayed: ``CONFORMANCE_SECONDS``, or 400 s, which all but one end within."""
-    return float(os.environ.get("CONFORMANCE_SECONDS") or 400)
+    """How much of each recording is replayed: ``CONFORMANCE_SECONDS``, or 450 s, which all but one end within."""
+    return float(os.environ.get("CONFORMANCE_SECONDS") or 450)
 
 
 def replay(source: Path | str | Mapping[str, Any]) -> Result:
