@@ -7,12 +7,14 @@ server drops a watcher that is too slow. It can come back and read on from the r
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
 SLOW_CLIENT_SECONDS = 5.0
+_UNREAD_BYTES = 128 * 1024
 _SENT_AT_ONCE_BYTES = 256 * 1024
 
 
@@ -46,7 +48,15 @@ class OpenStreams:
         return len(self._deadlines)
 
     def writer(self, request: web.BaseRequest, response: web.StreamResponse) -> Callable[[bytes], Awaitable[None]]:
-        """Writes to the client. Raises ConnectionError when it is gone or too slow."""
+        """Writes to the client. Raises ConnectionError when it is gone or too slow.
+
+        What a client leaves unread waits here and in the kernel, which both would keep megabytes of it.
+        """
+        if request.transport is not None:
+            request.transport.set_write_buffer_limits(high=_UNREAD_BYTES)
+            with suppress(OSError):
+                link = request.transport.get_extra_info("socket")
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD_BYTES)
 
         async def write(data: bytes) -> None:
             await in_time(request, response.write(data), self._slow_client_seconds)

@@ -218,6 +218,31 @@ def test_a_watcher_that_does_not_read_is_dropped_and_others_are_not(cluster: Clu
     attentive.close()
 
 
+def test_thousands_of_watchers_that_never_read_are_dropped_within_bounds(cluster: Cluster, http: Http) -> None:
+    http("POST", CONFIG_MAPS_PATH, {"metadata": {"name": "moving"}})
+    deaf = []
+    for _ in range(2000):
+        deaf.append(connect(cluster, buffer_bytes=4096))
+        ask(deaf[-1], f"{CONFIG_MAPS_PATH}?watch=1")
+    for link in deaf:
+        assert link.recv(64).startswith(b"HTTP/1.1 200")
+    before, slowest = psutil.Process().memory_info().rss, 0.0
+    for _ in range(15):
+        fill(cluster, 2)
+        asked = time.monotonic()
+        assert http("GET", f"{CONFIG_MAPS_PATH}/moving").status_code == 200
+        slowest = max(slowest, time.monotonic() - asked)
+    grown = psutil.Process().memory_info().rss - before
+    deadline = time.monotonic() + 20
+    while cluster.server.open_streams:
+        assert time.monotonic() < deadline, f"{cluster.server.open_streams} watches are still served"
+        time.sleep(0.02)
+    for link in deaf:
+        link.close()
+    assert slowest < 5.0
+    assert grown < len(deaf) * 600_000, f"{grown / len(deaf):.0f} bytes are kept for each"
+
+
 def test_a_thousand_watchers_are_served_and_leave_nothing(cluster: Cluster, http: Http) -> None:
     http("POST", CONFIG_MAPS_PATH, {"metadata": {"name": "moving"}})
     links: list[Any] = []
