@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import ctypes
+import gc
 import json
 import logging
 import os
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cluster")
 _PR_SET_PDEATHSIG = 1
+_GC_THRESHOLDS = (50_000, 50, 100)
+"""A cluster keeps many objects for long, without cycles: Python need not look through them so often."""
 STOP_SECONDS = 10
 POD_SHIM = Path(__file__).resolve().parent / "network" / "pod_shim"
 
@@ -63,6 +66,7 @@ def main() -> None:
 
 def run_process(serve: Callable[[Options], Coroutine[Any, Any, None]]) -> None:
     """Be the process of a cluster. Ends with code 2 and one message when it cannot begin."""
+    gc.set_threshold(*_GC_THRESHOLDS)
     options = _parse()
     if options.die_with_parent:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

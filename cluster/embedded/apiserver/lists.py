@@ -49,7 +49,8 @@ def list_page(store: Store, route: Route, selected: Predicate, query: Mapping[st
     version, start = _decode_token(token) if token else (_asked_version(query) or store.version, "")
     version = store.version if version < 0 else version
     items = [obj for obj in _stored_at(store, route, version, start) if selected(obj)]
-    items = [obj for obj in items if _position(route, obj) > start]
+    if start:
+        items = [obj for obj in items if _position(route, obj) > start]
     metadata: dict[str, Any] = {"resourceVersion": str(version)}
     if limit and len(items) > limit and query.get("resourceVersion") != "0":  # 0: the watch cache, which has no pages
         metadata["continue"] = _encode_token(version, _position(route, items[limit - 1]))
