@@ -25,13 +25,15 @@ from cluster.embedded.node.pod import PodWorker
 from cluster.embedded.node.processes import Launcher
 from cluster.embedded.node.registration import NodeRegistration
 from cluster.embedded.node.settings import NodeSettings, PodNetwork, Recorder
+from cluster.embedded.node.status import REJECTED_BY_SHUTDOWN
 from cluster.embedded.node.tokens import PodTokens
 from cluster.embedded.node.usage import UsageMeter
 from cluster.embedded.resources import CONFIG_MAPS, NODES, PODS, SECRETS, Object
 
 log = logging.getLogger(__name__)
 KUBELET_ANNOTATION = "chaos.gameday.dev/kubelet"
-"""On a Node: ``stopped`` stops its kubelet, while the containers go on; its removal starts the kubelet again."""
+"""On a Node: ``stopped`` stops its kubelet, while the containers go on; ``shutdown`` switches the machine off in good
+order; its removal starts the kubelet again."""
 _RENEWAL_SECONDS = 30.0
 """How often tokens are looked at; the shortest lives for ten minutes."""
 
@@ -69,7 +71,8 @@ class NodeAgent:
         self._workers: dict[str, PodWorker] = {}
         self._chores: set[asyncio.Task[None]] = set()
         self._stale: set[str] = set()
-        self._told_to_stop = False
+        self._told = ""
+        self._orders = {"stopped": self.stop_kubelet, "shutdown": self.shut_down}
         self._context = NodeContext(
             client=client,
             settings=settings,
@@ -113,9 +116,18 @@ class NodeAgent:
         for worker in list(self._workers.values()):
             await worker.leave_alone()
 
+    async def shut_down(self) -> None:
+        """Switch the machine off in good order: tell of it, end all pods, and be gone (Kubernetes: Node Shutdowns)."""
+        self._registration.shutting_down = True
+        await self._registration.report()
+        longest_seconds = self._settings.shutdown_grace_seconds
+        await asyncio.gather(*(worker.shut_down(longest_seconds) for worker in list(self._workers.values())))
+        self._kubelet.stop()
+
     async def start_kubelet(self) -> None:
         """Be there again: report the node, then see to what became of its pods and of what they should be."""
         self._kubelet.start()
+        self._registration.shutting_down = False
         self._context.recorder.forget()
         await self._registration.register()
         await self._registration.renew()
@@ -209,12 +221,22 @@ class NodeAgent:
     def _admit(self, pod: Object) -> None:
         if podspec.is_finished(pod) and not podspec.is_terminating(pod):
             return
+        if self._registration.shutting_down:
+            self._do(self._reject(pod))
+            return
         worker = self._workers[podspec.uid(pod)] = PodWorker(self._context, pod)
         if podspec.is_terminating(pod):
             worker.update(pod)
         else:
             worker.start()
         self._do(self._release_when_ended(worker))
+
+    async def _reject(self, pod: Object) -> None:
+        """Run nothing on a machine that is being switched off; what ended for that says so already."""
+        now = await self._client.get(PODS, podspec.name(pod), podspec.namespace(pod))
+        if podspec.uid(now) == podspec.uid(pod) and not podspec.is_finished(now):
+            patch = {"status": REJECTED_BY_SHUTDOWN}
+            await self._client.patch(PODS, podspec.name(pod), patch, podspec.namespace(pod), subresource="status")
 
     async def _release_when_ended(self, worker: PodWorker) -> None:
         await worker.ended()
@@ -224,10 +246,10 @@ class NodeAgent:
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
         if new is None:
             return
-        wants_stop = (new["metadata"].get("annotations") or {}).get(KUBELET_ANNOTATION) == "stopped"
-        if wants_stop != self._told_to_stop:
-            self._told_to_stop = wants_stop
-            self._do(self.stop_kubelet() if wants_stop else self.start_kubelet())
+        told = str((new["metadata"].get("annotations") or {}).get(KUBELET_ANNOTATION, ""))
+        if told != self._told:
+            self._told = told
+            self._do(self._orders.get(told, self.start_kubelet)())
         elif self._kubelet.is_running:
             self._do(self._registration.follow_capacity(new))
 

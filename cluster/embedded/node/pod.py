@@ -11,7 +11,7 @@ from cluster.embedded.client import ApiError
 from cluster.embedded.node import podspec
 from cluster.embedded.node.container import ContainerRunner
 from cluster.embedded.node.context import NodeContext, PodContext, StopFlag, background
-from cluster.embedded.node.status import PodFacts, pod_status, wall_clock
+from cluster.embedded.node.status import NODE_SHUTDOWN, PodFacts, failed, pod_status, wall_clock
 from cluster.embedded.node.volumes import MountError, PodVolumes
 from cluster.embedded.resources import PODS, Object
 
@@ -35,6 +35,7 @@ class PodWorker:
         self._sandbox_seen = False
         self._starting = False
         self._finished = False
+        self._failed: Object = {}
         self._start_time = wall_clock()
         self._written: Object | None = None
         self._write_lock = asyncio.Lock()
@@ -100,6 +101,12 @@ class PodWorker:
         for runner in self.runners.values() if shorter else ():
             runner.hasten(grace_seconds)
 
+    async def shut_down(self, longest_seconds: float) -> None:
+        """End since the machine is about to be switched off; the object stays, and says so."""
+        self._failed = NODE_SHUTDOWN
+        self.end(min(longest_seconds, podspec.grace_seconds(self.pod)))
+        await self.ended()
+
     async def ended(self) -> None:
         """Wait until the pod has ended and its folder is gone."""
         await self._gone.wait()
@@ -148,6 +155,8 @@ class PodWorker:
             )
             previous = (self._written or {}).get("conditions") or []
             status = pod_status(self.pod, views, facts, previous)
+            if self._failed and self._terminated:
+                status = failed(status, self._failed, self._written)
             if status != self._written:
                 await self._write(status)
 
@@ -268,7 +277,8 @@ class PodWorker:
         await self.publish()
         self._node.network.release(podspec.uid(self.pod))
         self._node.gpus.release(podspec.uid(self.pod))
-        await self._delete_object()
+        if not self._failed or podspec.is_terminating(self.pod):
+            await self._delete_object()
         for runner in self.runners.values():
             for stored in runner.logs:
                 stored.close()

@@ -29,16 +29,22 @@ _HEALTH = (
     ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
     ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
 )
+_SHUTTING_DOWN = ("Ready", "False", "KubeletNotReady", "node is shutting down")
 
 
 class NodeRegistration:
-    """Keeps one Node object and its Lease."""
+    """Keeps one Node object and its Lease.
+
+    Attributes:
+        shutting_down: whether the machine is about to be switched off, which the node's Ready condition tells.
+    """
 
     def __init__(self, client: ApiClient, settings: NodeSettings, kubelet: Kubelet) -> None:
         self._client = client
         self._settings = settings
         self._kubelet = kubelet
         self._boot_id = str(uuid.uuid4())
+        self.shutting_down = False
 
     async def register(self) -> None:
         """Create the Node, or bring labels and status of the existing one up to date."""
@@ -62,7 +68,7 @@ class NodeRegistration:
         status = {
             "capacity": capacity,
             "allocatable": dict(capacity),
-            "conditions": _conditions(before.get("conditions") or []),
+            "conditions": _conditions(before.get("conditions") or [], shutting_down=self.shutting_down),
             "addresses": [
                 {"type": "InternalIP", "address": self._settings.address},
                 {"type": "Hostname", "address": self._settings.name},
@@ -139,12 +145,13 @@ class NodeRegistration:
         }
 
 
-def _conditions(before: list[Object]) -> list[Object]:
+def _conditions(before: list[Object], *, shutting_down: bool) -> list[Object]:
     known = {condition["type"]: condition for condition in before}
-    mine = {kind for kind, *_ in _HEALTH}
+    health = (*_HEALTH[:-1], _SHUTTING_DOWN) if shutting_down else _HEALTH
+    mine = {kind for kind, *_ in health}
     return [
         *(condition for condition in before if condition["type"] not in mine),
-        *(_condition(known.get(kind), kind, status, reason, text) for kind, status, reason, text in _HEALTH),
+        *(_condition(known.get(kind), kind, status, reason, text) for kind, status, reason, text in health),
     ]
 
 

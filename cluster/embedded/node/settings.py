@@ -33,6 +33,8 @@ class NodeSettings:
         service_host, service_port: where containers reach the API (``KUBERNETES_SERVICE_HOST`` and ``_PORT``).
         pod_shim: folder put first on every container's PYTHONPATH.
         kubelet_port: where the API server reaches this node's logs and commands over HTTPS; 0 when in the process.
+        shutdown_grace_seconds: how long pods have to end when the machine is switched off (kubelet:
+            shutdownGracePeriod).
         log_max_bytes: a container's log is rotated at this size; one older part is kept.
     """
 
@@ -56,6 +58,7 @@ class NodeSettings:
     pod_shim: Path | None = None
     kubelet_port: int = 0
     log_max_bytes: int = 10 * 1024 * 1024
+    shutdown_grace_seconds: float = 30.0
 
 
 class PodNetwork(Protocol):

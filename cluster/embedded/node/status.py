@@ -10,6 +10,16 @@ from typing import Any
 from cluster.embedded.node import podspec
 from cluster.embedded.resources import Object
 
+NODE_SHUTDOWN: Object = {
+    "reason": "Terminated",
+    "message": "Pod was terminated in response to imminent node shutdown.",
+}
+REJECTED_BY_SHUTDOWN: Object = {
+    "phase": "Failed",
+    "reason": "NodeShutdown",
+    "message": "Pod was rejected as the node is shutting down.",
+}
+_DISRUPTED = "DisruptionTarget"
 _LOST = 255
 """The exit code that is reported of a container that nobody saw end."""
 
@@ -132,6 +142,15 @@ def pod_status(pod: Object, views: Mapping[str, ContainerView], facts: PodFacts,
     if inits := podspec.init_containers(pod):
         status["initContainerStatuses"] = [_container_status(s, views[s["name"]], is_init=True) for s in inits]
     return status
+
+
+def failed(status: Object, why: Object, before: Object | None) -> Object:
+    """The status of a pod that was ended for a reason of the node's (Kubernetes documentation: Node Shutdowns)."""
+    known = {condition["type"]: condition for condition in (before or {}).get("conditions") or []}
+    cause = {"status": "True", "reason": "TerminationByKubelet", "message": str(why["message"])}
+    disrupted = _condition(_DISRUPTED, cause, status["observedGeneration"], known.get(_DISRUPTED))
+    kept = [condition for condition in status["conditions"] if condition["type"] != _DISRUPTED]
+    return {**status, **why, "phase": "Failed", "conditions": [*kept, disrupted]}
 
 
 def _told_phase(phase: str, facts: PodFacts) -> str:

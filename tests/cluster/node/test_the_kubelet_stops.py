@@ -11,7 +11,7 @@ from cluster.embedded.apiserver.pod_streams import LogOptions
 from cluster.embedded.client import ApiError
 from cluster.embedded.node.agent import KUBELET_ANNOTATION
 from cluster.embedded.resources import LEASES, NODES, PODS
-from tests.cluster.node.conftest import NAMESPACE, app, is_ready, python, run, shell
+from tests.cluster.node.conftest import NAMESPACE, app, condition, is_ready, python, run, shell
 
 _SERVER = """
 import http.server, os
@@ -119,5 +119,51 @@ def test_an_annotation_of_the_node_stops_it_and_its_removal_starts_it(node):
                 await lab.eventually(lambda running=running: lab.agent._kubelet.is_running is running)
             await lab.run("after", {"command": shell("exec sleep 60")})
             await lab.until("after", is_ready)
+
+    run(scenario())
+
+
+def test_a_machine_that_is_switched_off_ends_its_pods_and_takes_no_more(node):
+    async def scenario():
+        async with node() as lab:
+            stops_well = "trap 'exit 0' TERM; touch $GAMEDAY_ROOTFS/on; while :; do sleep 0.05; done"
+            probe = {"exec": {"command": shell("test -e $GAMEDAY_ROOTFS/on")}, "periodSeconds": 1}
+            await lab.run("web", {"command": shell(stops_well), "readinessProbe": probe})
+            await lab.until("web", is_ready)
+            patch = {"metadata": {"annotations": {KUBELET_ANNOTATION: "shutdown"}}}
+            await lab.client.patch(NODES, lab.settings.name, patch)
+            ended = await lab.until("web", lambda p: p["status"]["phase"] == "Failed")
+            assert (ended["status"]["reason"], ended["status"]["message"]) == (
+                "Terminated",
+                "Pod was terminated in response to imminent node shutdown.",
+            )
+            assert app(ended)["state"]["terminated"]["exitCode"] == 0
+            assert condition(ended, "DisruptionTarget")["reason"] == "TerminationByKubelet"
+            assert not is_ready(ended)
+            ready = condition(await lab.client.get(NODES, lab.settings.name), "Ready")
+            assert (ready["status"], ready["message"]) == ("False", "node is shutting down")
+            await lab.eventually(lambda: not lab.agent._kubelet.is_running)
+            patch = {"metadata": {"annotations": {KUBELET_ANNOTATION: None}}}
+            await lab.client.patch(NODES, lab.settings.name, patch)
+            await lab.run("after", {"command": shell("exec sleep 60")})
+            await lab.until("after", is_ready)
+            assert (await lab.pod("web"))["status"]["phase"] == "Failed"
+            assert condition(await lab.client.get(NODES, lab.settings.name), "Ready")["status"] == "True"
+
+    run(scenario())
+
+
+def test_a_pod_that_comes_while_the_machine_is_switched_off_is_rejected(node):
+    async def scenario():
+        async with node() as lab:
+            await lab.run("slow", {"command": shell("trap '' TERM; while :; do sleep 0.05; done")})
+            await lab.until("slow", is_ready)
+            off = asyncio.create_task(lab.agent.shut_down())
+            await lab.eventually(lambda: lab.agent._registration.shutting_down)
+            await lab.run("late", {"command": shell("exec sleep 60")})
+            rejected = await lab.until("late", lambda p: p["status"]["phase"] == "Failed")
+            assert rejected["status"]["reason"] == "NodeShutdown"
+            await off
+            assert (await lab.pod("slow"))["status"]["reason"] == "Terminated"
 
     run(scenario())
