@@ -10,7 +10,7 @@ import pytest
 
 from cluster.embedded.apiserver.negotiation import Presenter
 from cluster.embedded.apiserver.selectors import label_selector
-from cluster.embedded.apiserver.watch import Watch, WatchOptions
+from cluster.embedded.apiserver.watch import Watch, WatchOptions, _bookmark_times
 from cluster.embedded.client import ApiError
 from cluster.embedded.resources import CONFIG_MAPS, Object
 from cluster.embedded.store import Store
@@ -190,3 +190,29 @@ def test_only_the_first_table_of_a_watch_has_columns(http: Http) -> None:
     tables = [json.loads(line)["object"] for line in response.text.splitlines()]
     assert [table["kind"] for table in tables] == ["Table", "Table"]
     assert [table["columnDefinitions"] is None for table in tables] == [False, True]
+
+
+def test_what_leaves_a_selection_is_shown_as_it_was_with_the_version_of_the_change() -> None:
+    async def scenario() -> None:
+        store = Store()
+        stored = store.create(CONFIG_MAPS, config_map("a", app="web"))
+        client = Client(store, {"resourceVersion": str(store.version)}, labels="app=web")
+        await settle()
+        moved = {**stored, "metadata": {**stored["metadata"], "labels": {"app": "db"}}}
+        store.update(CONFIG_MAPS, moved)
+        await client.until(1)
+        kind, shown = client.events[0]
+        assert (kind, shown["metadata"]["labels"]) == ("DELETED", {"app": "web"})
+        assert shown["metadata"]["resourceVersion"] == str(store.version)
+        client.task.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_a_watch_that_ends_soon_says_twice_where_to_go_on() -> None:
+    options = WatchOptions.of({"allowWatchBookmarks": "true", "timeoutSeconds": "4"})
+    assert _bookmark_times(60.0, options) == [1.5, 2.5]
+    streaming = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "timeoutSeconds": "4"}
+    assert _bookmark_times(60.0, WatchOptions.of(streaming)) == [2.5]
+    assert _bookmark_times(60.0, WatchOptions.of({"timeoutSeconds": "1"})) == []
+    assert _bookmark_times(60.0, WatchOptions.of({"timeoutSeconds": "130"})) == [60.0, 120.0, 127.5, 128.5]

@@ -67,6 +67,27 @@ def test_pods_that_were_deleted_meanwhile_end_when_it_is_back(node):
     run(scenario())
 
 
+def test_an_end_that_was_under_way_is_told_when_it_is_back(node):
+    async def scenario():
+        async with node() as lab:
+            stubborn = "trap '' TERM; touch $GAMEDAY_ROOTFS/on; while :; do sleep 0.05; done"
+            probe = {"exec": {"command": shell("test -e $GAMEDAY_ROOTFS/on")}, "periodSeconds": 1}
+            await lab.run("web", {"command": shell(stubborn), "readinessProbe": probe})
+            await lab.until("web", is_ready)
+            instance = lab.agent._runner(NAMESPACE, "web", "app").instance
+            await lab.client.delete(PODS, "web", NAMESPACE)
+            await lab.eventually(lambda: "Killing" in lab.events.reasons("web"))
+            await lab.agent.stop_kubelet()
+            told = await lab.pod("web")
+            await lab.eventually(lambda: instance.has_exited)
+            await asyncio.sleep(0.3)  # nothing may be told
+            assert await lab.pod("web") == told
+            await lab.agent.start_kubelet()
+            await lab.gone("web")
+
+    run(scenario())
+
+
 def test_readiness_is_found_out_anew_and_what_others_wrote_is_put_right(node):
     async def scenario():
         async with node() as lab:
