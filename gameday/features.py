@@ -14,7 +14,10 @@ from pytest_bdd.steps import step_function_context_registry
 from clients.errors import InputError
 
 FEATURES = Path(__file__).resolve().parent.parent / "features"
-STEP_MODULES = ("steps.service", "steps.failure", "steps.remediation")
+STEPS = FEATURES.parent / "steps"
+STEP_MODULES = tuple(
+    f"steps.{path.stem}" for path in sorted(STEPS.glob("[!_]*.py")) if not path.stem.startswith("test_")
+)
 _EXPERIMENT = re.compile(r'the experiment "([^"]+)"')
 
 
