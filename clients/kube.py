@@ -30,6 +30,7 @@ _RESOURCES = {
     "horizontalpodautoscalers": ("AutoscalingV2Api", "horizontal_pod_autoscaler"),
     "jobs": ("BatchV1Api", "job"),
     "leases": ("CoordinationV1Api", "lease"),
+    "namespaces": ("CoreV1Api", "namespace"),
     "nodes": ("CoreV1Api", "node"),
     "persistentvolumeclaims": ("CoreV1Api", "persistent_volume_claim"),
     "poddisruptionbudgets": ("PolicyV1Api", "pod_disruption_budget"),
@@ -40,7 +41,7 @@ _RESOURCES = {
     "services": ("CoreV1Api", "service"),
     "statefulsets": ("AppsV1Api", "stateful_set"),
 }
-_CLUSTER_SCOPED = ("nodes",)
+_CLUSTER_SCOPED = ("namespaces", "nodes")
 
 
 @dataclass(frozen=True, slots=True)
