@@ -116,6 +116,10 @@ class Interceptor:
             await runner.cleanup()
         for session in self._sessions:
             await session.close()
+        watches = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in watches:
+            task.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
 
     def tell(self, call: Call) -> None:
         """Record a call."""
