@@ -24,3 +24,4 @@ Feature: Some pods crash loop because the model does not fit into its memory lim
     And latency and errors stay within the SLO for the settling window
     And the registry holds model "llama-2-7b" as "ready"
     And a completion through the router is answered by a pod of the release
+    And the post-incident checklist holds item by item

@@ -91,6 +91,8 @@ class GameDayPlugin:
             verdict, reasons = Verdict.INVALID, ("interrupted", *reasons)
         elif self._unproven:
             verdict, reasons = Verdict.INVALID, (self._unproven, *self._failures)
+        if "injected" in run.marks and run.outcome is not None:
+            run.write_postmortem()
         ended = time.monotonic()
         self.results.append(
             ScenarioResult(

@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from clients.errors import DeadlineExceeded, GamedayError, OperationFailed
 from gameday.evidence import ScenarioEvidence, Window, between, count_at, window
 from gameday.experiment import ExperimentEvent, ExperimentRun, find_experiment
 from gameday.judge import Judgement, Recovery, breach, find_recovery, judge
+from gameday.postmortems import write_postmortem
 from gameday.safety import SafetyWatch
 from gameday.session import GameDay
 from remediation.model import Outcome, RemediationEvent
@@ -50,12 +52,16 @@ class ScenarioRun:
     release_revision: int = 0
     injected_revision: int = 0
     hit_pods: list[str] = field(default_factory=list)
+    slug: str = ""
     _experiment: ExperimentRun | None = None
     _desired: int = 0
     _stop_remediation: threading.Event = field(default_factory=threading.Event)
     _remediation_thread: threading.Thread | None = None
     _remediation_error: str = ""
     _safety: SafetyWatch | None = None
+
+    def __post_init__(self) -> None:
+        self.slug = self.day.slug(self.name)
 
     def await_steady_state(self) -> None:
         """Wait until every pod is ready and the clients are well for the settling window.
@@ -87,7 +93,7 @@ class ScenarioRun:
         Raises NothingProven when the fault could not be injected or had no effect.
         """
         self._phase(f"inject {experiment}")
-        journal = self.day.folder / f"journal-{self.day.slug(self.name)}.json"
+        journal = self.day.folder / f"journal-{self.slug}.json"
         self._experiment = ExperimentRun(
             find_experiment(experiment), journal, self.day.experiment_environment(), self._on_experiment
         )
@@ -214,6 +220,12 @@ class ScenarioRun:
         for breach_of_envelope in found:
             self.day.timeline.add("remediation", "unsafe", scenario=self.name, why=breach_of_envelope)
         return [f"unsafe: {each}" for each in found]
+
+    def write_postmortem(self) -> Path:
+        """Write the postmortem of what has happened so far; returns its path."""
+        path = self.day.folder / f"postmortem-{self.slug}.md"
+        write_postmortem(self, path, ended_seconds=time.monotonic())
+        return path
 
     def stop(self, *, interrupted: bool) -> None:
         """Stop the remediation and let the experiment roll back; waits until it has."""

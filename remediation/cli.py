@@ -1,4 +1,4 @@
-"""`remediate diagnose | plan | apply`: the runbook for a person on call.
+"""`remediate diagnose | plan | apply | verify`: the runbook for a person on call.
 
 Exit codes: 0 repaired or nothing to do, 1 not repaired or something is wrong, 2 it could not be tried.
 """
@@ -23,16 +23,17 @@ import typer
 from clients.errors import GamedayError, InputError
 from clients.helm import HelmClient
 from clients.kube import KubeClient
-from remediation import render
+from remediation import checklist, render
 from remediation.decide import decide
-from remediation.diagnose import diagnose as find
 from remediation.discover import Wish, discover
 from remediation.engine import RunbookRemediator, connect
 from remediation.model import Decision, Finding, Outcome, RemediationEvent, Target
+from remediation.observe import Observer
 from remediation.plan import plan as make_plan
 from remediation.policy import Policy
 from remediation.remedy import Situation
 from remediation.snapshot import Snapshot
+from remediation.verify import check
 
 UNUSABLE = 2
 app = typer.Typer(
@@ -179,6 +180,32 @@ def apply(
     raise typer.Exit(0 if outcome.status in ("repaired", "nothing_to_do") else 1)
 
 
+@app.command()
+def verify(
+    release: Release,
+    namespace: Namespace,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    environment: Environment = "",
+    model: Model = "",
+    router_url: RouterUrl = "",
+    registry_url: RegistryUrl = "",
+    api_key_file: ApiKeyFile = None,
+    policy_file: PolicyFile = None,
+    postmortem: Annotated[Path | None, typer.Option(help="The postmortem that was written.")] = None,
+    output: Output = Format.TEXT,
+) -> None:
+    """Verify the post-incident checklist item by item. Changes nothing; exit code 1 while something is open."""
+    wish = Wish(release, namespace, environment, model, router_url, registry_url, _api_key(api_key_file))
+    with _observing(Access(wish, kubeconfig, context), Policy.load(policy_file)) as observer:
+        items = check(observer, observer.target, postmortem=postmortem)
+    if output is Format.JSON:
+        typer.echo(json.dumps(render.as_json(items), indent=2))
+    else:
+        _print_lines(checklist.lines(items))
+    raise typer.Exit(0 if checklist.done(items) else 1)
+
+
 def main() -> None:
     """Entry point: our errors become one message and exit code 2, never a traceback."""
     try:
@@ -190,15 +217,22 @@ def main() -> None:
 
 def _assess(access: Access, policy: Policy) -> Assessment:
     """Observe twice, because rates need a window; then diagnose and decide."""
+    with _observing(access, policy) as observer:
+        observer.observe()
+        threading.Event().wait(observer.policy.traffic_window_seconds)
+        snapshot = observer.with_probe_traffic(observer.observe(full=True))
+        findings = tuple(observer.diagnose(snapshot))
+    situation = Situation(snapshot, observer.policy, observer.target, findings)
+    return Assessment(situation, decide(situation))
+
+
+@contextmanager
+def _observing(access: Access, policy: Policy) -> Iterator[Observer]:
+    """An observer of the target, with a traffic window that a person waits for."""
     with _kube(access) as kube, HelmClient(access.wish.namespace, access.kubeconfig, access.context) as helm:
         target = discover(kube, access.wish)
-        policy = policy.changed(traffic_window_seconds=min(policy.traffic_window_seconds, 5.0))
-        observer, _ = connect(kube, helm, target, policy)
-        observer.observe()
-        threading.Event().wait(policy.traffic_window_seconds)
-        snapshot = observer.with_probe_traffic(observer.observe(full=True))
-    situation = Situation(snapshot, policy, target, tuple(find(snapshot, policy)))
-    return Assessment(situation, decide(situation))
+        shorter = policy.changed(traffic_window_seconds=min(policy.traffic_window_seconds, 5.0))
+        yield connect(kube, helm, target, shorter)[0]
 
 
 @contextmanager

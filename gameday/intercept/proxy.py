@@ -181,7 +181,9 @@ class _Handler:
             if not told:
                 self.interceptor.tell(call)
                 return _status(502, "BadGateway", f"no answer from {self.upstream.surface}: {type(error).__name__}")
-            raise
+            if request.transport is not None:  # who asked is gone, or the upstream broke off in the middle
+                request.transport.abort()
+            return web.Response()
 
     def _call(self, request: web.Request, body: bytes) -> Call:
         now, path = time.monotonic(), request.rel_url.raw_path

@@ -56,14 +56,20 @@ def families() -> tuple[RuleFamily, ...]:
     Raises:
         InputError: a registered family cannot be loaded, or has the name of another one.
     """
-    modules = sorted(module.name for module in pkgutil.iter_modules(__path__))
-    own = [importlib.import_module(f"{__name__}.{name}") for name in modules]
-    found: list[RuleFamily] = [module.FAMILY for module in own if hasattr(module, "FAMILY")]
+    found = list(own_families())
     for entry in entry_points(group=GROUP):
         found.append(_loaded(entry))
         if len({family.name for family in found}) < len(found):
             raise InputError(f"there is a family {found[-1].name!r} already", where=f"entry point {entry.value}")
     return tuple(found)
+
+
+@cache
+def own_families() -> tuple[RuleFamily, ...]:
+    """The families of this package, which the runbook describes."""
+    modules = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    own = [importlib.import_module(f"{__name__}.{name}") for name in modules]
+    return tuple(module.FAMILY for module in own if hasattr(module, "FAMILY"))
 
 
 def _loaded(entry: object) -> RuleFamily:
