@@ -11,6 +11,7 @@ from rich.console import Console
 
 from clients.errors import GamedayError, InputError
 from cluster.cli import app as cluster_app
+from gameday import authoring
 from gameday.conductor import RunRequest, run
 from gameday.features import find_features
 from gameday.providers import ClusterRequest
@@ -29,6 +30,7 @@ app = typer.Typer(
     help="Prove that the remediation of a vLLM deployment still works.",
 )
 app.add_typer(cluster_app, name="cluster")
+authoring.register(app)
 
 
 @app.command("run")
