@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gameday import catalogue
+from gameday import activities, catalogue
 from gameday.coverage import as_json as coverage_json
 from gameday.coverage import as_markdown as coverage_markdown
 from gameday.coverage import as_text as coverage_text
@@ -47,6 +47,19 @@ def steps_command(
     if not known:
         typer.echo(f"no step contains {search!r}", err=True)
         raise typer.Exit(EXIT_UNUSABLE)
+
+
+def activities_command(
+    form: Annotated[Format, typer.Option("--format", help="how to print them")] = Format.TEXT,
+) -> None:
+    """List the functions of ours that an experiment can call."""
+    known = activities.activities()
+    printed = {
+        Format.TEXT: activities.as_text,
+        Format.JSON: activities.as_json,
+        Format.MARKDOWN: activities.as_markdown,
+    }
+    typer.echo(printed[form](known), nl=form is not Format.MARKDOWN)
 
 
 def lint_command(
@@ -89,6 +102,7 @@ def scenario_command(
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command("steps")(steps_command)
+    app.command("activities")(activities_command)
     app.command("lint")(lint_command)
     app.command("coverage")(coverage_command)
     new = typer.Typer(no_args_is_help=True, help="Begin something new.")

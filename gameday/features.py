@@ -21,6 +21,11 @@ def find_features(arguments: Sequence[str]) -> tuple[Path, ...]:
     return tuple(path for argument in arguments for path in _resolve(argument))
 
 
+def local_features() -> tuple[Path, ...]:
+    """The features in ``features/`` of the current folder."""
+    return tuple(sorted((Path.cwd() / "features").glob("*.feature")))
+
+
 def _resolve(argument: str) -> list[Path]:
     given = Path(argument)
     if given.is_dir():

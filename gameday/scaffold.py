@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from clients.errors import EnvironmentUnusable, InputError
 from gameday.extensions import ROOT, feature_folders
 
+DOCS = ROOT / "docs"
 TEMPLATES = Path(__file__).with_name("templates") / "scenario"
 LONGEST_NAME = 50
 """Characters of a name: it becomes part of Helm descriptions and of object names in the cluster (63 at most)."""
@@ -47,9 +48,10 @@ class NewScenario:
                 f"  {self.test!s:<40} runs both, for your CI",
                 "next",
                 f"  gameday run {self.name:<28} play it: it runs as it is, in about half a minute",
-                "  gameday steps                            the sentences there are",
+                "  gameday steps                            the sentences that the feature can use",
+                "  gameday activities                       the functions that the experiment can call",
                 "  gameday lint                             check what you wrote, without a cluster",
-                "docs/writing-a-scenario.md goes through an example.",
+                f"{DOCS / 'writing-a-scenario.md'} goes through an example.",
             )
         )
 
