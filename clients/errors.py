@@ -4,7 +4,8 @@
     |-- InputError            bad input from a person or a file            -> exit code 2
     |-- EnvironmentUnusable   a cluster, port or program cannot be had     -> exit code 2
     |-- OperationFailed       a call that was understood did not succeed
-    |   `-- DeadlineExceeded  ... because its time ran out
+    |   |-- DeadlineExceeded  ... because its time ran out
+    |   `-- Conflict          ... because somebody else changed the object first
 
 Every error says what is wrong, where (file, key, object), and what to do about it.
 """
@@ -46,3 +47,7 @@ class OperationFailed(GamedayError):
 
 class DeadlineExceeded(OperationFailed):
     """An awaited condition did not come true before its deadline."""
+
+
+class Conflict(OperationFailed):
+    """The object is there already, or was changed by somebody else in the meantime (HTTP 409)."""

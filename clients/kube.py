@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clients.errors import EnvironmentUnusable, InputError, OperationFailed
+from clients.errors import Conflict, EnvironmentUnusable, InputError, OperationFailed
 
 JsonObject = dict[str, Any]
 
@@ -22,15 +22,26 @@ REQUEST_TIMEOUT_SECONDS = 10.0
 
 # resource -> (API class, stem of its methods)
 _RESOURCES = {
+    "configmaps": ("CoreV1Api", "config_map"),
+    "daemonsets": ("AppsV1Api", "daemon_set"),
     "deployments": ("AppsV1Api", "deployment"),
     "endpointslices": ("DiscoveryV1Api", "endpoint_slice"),
     "events": ("CoreV1Api", "event"),
+    "horizontalpodautoscalers": ("AutoscalingV2Api", "horizontal_pod_autoscaler"),
+    "jobs": ("BatchV1Api", "job"),
+    "leases": ("CoordinationV1Api", "lease"),
+    "namespaces": ("CoreV1Api", "namespace"),
     "nodes": ("CoreV1Api", "node"),
+    "persistentvolumeclaims": ("CoreV1Api", "persistent_volume_claim"),
+    "poddisruptionbudgets": ("PolicyV1Api", "pod_disruption_budget"),
     "pods": ("CoreV1Api", "pod"),
     "replicasets": ("AppsV1Api", "replica_set"),
     "secrets": ("CoreV1Api", "secret"),
+    "serviceaccounts": ("CoreV1Api", "service_account"),
     "services": ("CoreV1Api", "service"),
+    "statefulsets": ("AppsV1Api", "stateful_set"),
 }
+_CLUSTER_SCOPED = ("namespaces", "nodes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,31 +75,72 @@ class KubeClient:
     ) -> list[JsonObject]:
         """Objects of a resource (`pods`, `deployments`, ...), in one namespace or in all of them."""
         api, stem = self._resource(resource)
-        if resource == "nodes":
+        if resource in _CLUSTER_SCOPED:
             method = f"list_{stem}"
         else:
             method = f"list_namespaced_{stem}" if namespace else f"list_{stem}_for_all_namespaces"
         given = {"label_selector": labels, "field_selector": fields}
-        if resource != "nodes":
+        if resource not in _CLUSTER_SCOPED:
             given["namespace"] = namespace or ""
         found = self._call(getattr(api, method), {k: v for k, v in given.items() if v})
         items: list[JsonObject] = found.get("items") or []
         return items
 
     def read(self, resource: str, namespace: str, name: str) -> JsonObject | None:
-        """One object, or None if there is none of that name."""
-        api, stem = self._resource(resource)
-        where = {"name": name, "namespace": namespace}
-        found: JsonObject | None = self._call(getattr(api, f"read_namespaced_{stem}"), where, missing_ok=True)
+        """One object, or None if there is none of that name. A cluster-scoped one has no namespace ("")."""
+        found: JsonObject | None = self._call(
+            self._method("read", resource), _where(resource, namespace, name), missing_ok=True
+        )
         return found
+
+    def create(self, resource: str, namespace: str, body: JsonObject) -> JsonObject:
+        """Create an object.
+
+        Raises:
+            Conflict: there is one of that name.
+        """
+        given = {**_where(resource, namespace), "body": body}
+        created: JsonObject = self._call(self._method("create", resource), given)
+        return created
+
+    def delete(
+        self, resource: str, namespace: str, name: str, *, uid: str = "", grace_seconds: int | None = None
+    ) -> bool:
+        """Delete an object; False if there is none of that name.
+
+        Args:
+            uid: only the object with this UID.
+            grace_seconds: instead of the object's own grace period.
+
+        Raises:
+            Conflict: the name belongs to another object by now.
+        """
+        options: JsonObject = {}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
+        given = {**_where(resource, namespace, name), "body": options}
+        return self._call(self._method("delete", resource), given, missing_ok=True) is not None
+
+    def logs(self, namespace: str, pod: str, container: str, *, previous: bool = False, tail_lines: int = 100) -> str:
+        """The last lines of a container's log, or of its previous instance's; empty where there is none."""
+        given = {"name": pod, "namespace": namespace, "container": container}
+        options = {"previous": previous, "tail_lines": tail_lines}
+        read = self._client.CoreV1Api(self._api).read_namespaced_pod_log
+        try:
+            answer = read(**given, **options, _preload_content=False, _request_timeout=REQUEST_TIMEOUT_SECONDS)
+            return bytes(answer.data).decode("utf-8", "replace")
+        except Exception as error:
+            if getattr(error, "status", None) in (400, 404):
+                return ""
+            raise self._explained(error) from error
 
     def merge_patch(self, resource: str, namespace: str, name: str, body: JsonObject) -> JsonObject:
         """Change one object by a JSON merge patch."""
-        api, stem = self._resource(resource)
-        method = getattr(api, f"patch_namespaced_{stem}")
         content_type = "application/merge-patch+json"
-        given = {"name": name, "namespace": namespace, "body": body, "_content_type": content_type}
-        changed: JsonObject = self._call(method, given)
+        given = {**_where(resource, namespace, name), "body": body, "_content_type": content_type}
+        changed: JsonObject = self._call(self._method("patch", resource), given)
         return changed
 
     def read_custom(self, resource: CustomResource, namespace: str, name: str) -> JsonObject | None:
@@ -141,6 +193,12 @@ class KubeClient:
     def _custom(self) -> Any:
         return self._client.CustomObjectsApi(self._api)
 
+    def _method(self, verb: str, resource: str) -> Callable[..., Any]:
+        api, stem = self._resource(resource)
+        name = f"{verb}_{stem}" if resource in _CLUSTER_SCOPED else f"{verb}_namespaced_{stem}"
+        method: Callable[..., Any] = getattr(api, name)
+        return method
+
     def _resource(self, resource: str) -> tuple[Any, str]:
         api, stem = _RESOURCES[resource]
         return getattr(self._client, api)(self._api), stem
@@ -165,6 +223,11 @@ class KubeClient:
             remedy = "is the cluster up, and is this its kubeconfig?"
             return EnvironmentUnusable(f"the cluster cannot be reached: {error}", where=self.server, remedy=remedy)
         return error
+
+
+def _where(resource: str, namespace: str, name: str = "") -> dict[str, Any]:
+    where = {} if resource in _CLUSTER_SCOPED else {"namespace": namespace}
+    return {**where, "name": name} if name else where
 
 
 def _custom(resource: CustomResource, namespace: str) -> dict[str, Any]:
@@ -228,6 +291,8 @@ def _api_error(error: Any, server: str) -> Exception:
         return EnvironmentUnusable(
             f"the cluster cannot be reached: {error.reason}", where=server, remedy="is the cluster up?"
         )
+    if error.status == 409:
+        return Conflict(f"somebody else was first: {_message(error)}", where=server)
     return OperationFailed(f"the API server answered {error.status}: {_message(error)}", where=server)
 
 

@@ -14,11 +14,22 @@ from remediation.policy import Policy
 RemediatorFactory = Callable[[Path], Remediator]
 SETTLING_SECONDS = 3.0
 WINDOW_SECONDS = 4.0
+CONFIRM_SECONDS = 3.0
+ROLLOUT_SECONDS = 60.0
+VALIDATE_SECONDS = 30.0
+LEASE_SECONDS = 3
 
 
 def runbook(kubeconfig: Path) -> Remediator:
     """The runbook's remediation, with the windows of a game day (production looks at longer ones)."""
-    policy = Policy(settling_seconds=SETTLING_SECONDS, traffic_window_seconds=WINDOW_SECONDS, confirm_seconds=3.0)
+    policy = Policy(
+        settling_seconds=SETTLING_SECONDS,
+        traffic_window_seconds=WINDOW_SECONDS,
+        confirm_seconds=CONFIRM_SECONDS,
+        rollout_timeout_seconds=ROLLOUT_SECONDS,
+        validate_timeout_seconds=VALIDATE_SECONDS,
+        lease_seconds=LEASE_SECONDS,
+    )
     return RunbookRemediator(kubeconfig=kubeconfig, policy=policy)
 
 

@@ -73,6 +73,7 @@ class ScenarioRun:
             seen = self.day.load.last(slo.settling_window_seconds)
             reason = breach(seen, slo) or f"only {seen.requests} requests in the settling window"
             raise NothingProven(f"the service was never in its steady state: {reason}", where=self.name)
+        self.day.forget_remediation()
         self._desired = self.day.observer.counts[-1].desired
         self.release_revision = self.day.release_revision()
         self.day.timeline.add("phase", "steady", scenario=self.name, waited_seconds=time.monotonic() - begin)

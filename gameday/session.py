@@ -141,6 +141,14 @@ class GameDay:
         if self._observer is not None:
             self._observer.stop()
 
+    def forget_remediation(self) -> None:
+        """Remove the remediation's ledger: each scenario begins with unspent hourly limits."""
+        kube = KubeClient(self.cluster.kubeconfig)
+        try:
+            kube.delete("configmaps", self.subject.namespace, f"remediation-{self.subject.release}")
+        finally:
+            kube.close()
+
     def helm(self) -> HelmClient:
         """Helm in the namespace under test."""
         return HelmClient(self.subject.namespace, self.cluster.kubeconfig)

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +31,7 @@ from remediation.engine import RunbookRemediator, connect
 from remediation.model import Decision, Finding, Outcome, RemediationEvent, Target
 from remediation.plan import plan as make_plan
 from remediation.policy import Policy
+from remediation.remedy import Situation
 from remediation.snapshot import Snapshot
 
 UNUSABLE = 2
@@ -58,6 +59,7 @@ ApiKeyFile = Annotated[
     Path | None, typer.Option(help="File with a router API key [default: $API_KEY, then the Secret].")
 ]
 Chart = Annotated[Path | None, typer.Option(help="Chart for upgrades [default: the one the release stores].")]
+PolicyFile = Annotated[Path | None, typer.Option("--policy", help="Policy file [default: the shipped one].")]
 Output = Annotated[Format, typer.Option("--format", help="How to print.")]
 
 
@@ -74,10 +76,20 @@ class Access:
 class Assessment:
     """What `diagnose` and `plan` print."""
 
-    target: Target
-    snapshot: Snapshot
-    findings: list[Finding]
+    situation: Situation
     decision: Decision
+
+    @property
+    def target(self) -> Target:
+        return self.situation.target
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.situation.snapshot
+
+    @property
+    def findings(self) -> list[Finding]:
+        return list(self.situation.findings)
 
 
 @app.command()
@@ -91,11 +103,12 @@ def diagnose(
     router_url: RouterUrl = "",
     registry_url: RegistryUrl = "",
     api_key_file: ApiKeyFile = None,
+    policy_file: PolicyFile = None,
     output: Output = Format.TEXT,
 ) -> None:
     """Say what is wrong, on which evidence, and what the runbook decides. Changes nothing."""
     wish = Wish(release, namespace, environment, model, router_url, registry_url, _api_key(api_key_file))
-    seen = _assess(Access(wish, kubeconfig, context), Policy())
+    seen = _assess(Access(wish, kubeconfig, context), Policy.load(policy_file))
     if output is Format.JSON:
         _print_json(seen, decision=render.decision_facts(seen.decision))
     else:
@@ -117,13 +130,14 @@ def plan(
     router_url: RouterUrl = "",
     registry_url: RegistryUrl = "",
     api_key_file: ApiKeyFile = None,
+    policy_file: PolicyFile = None,
     chart: Chart = None,
     output: Output = Format.TEXT,
 ) -> None:
     """Print the commands that would repair it, in the phases of Procedure 3. Changes nothing."""
     wish = Wish(release, namespace, environment, model, router_url, registry_url, _api_key(api_key_file), chart)
-    seen = _assess(Access(wish, kubeconfig, context), Policy())
-    planned = make_plan(seen.decision, seen.findings, seen.snapshot, Policy(), target=seen.target)
+    seen = _assess(Access(wish, kubeconfig, context), Policy.load(policy_file))
+    planned = make_plan(seen.decision, seen.situation)
     if output is Format.JSON:
         _print_json(seen, decision=render.decision_facts(seen.decision), plan=render.as_json(planned))
     else:
@@ -143,13 +157,14 @@ def apply(
     router_url: RouterUrl = "",
     registry_url: RegistryUrl = "",
     api_key_file: ApiKeyFile = None,
+    policy_file: PolicyFile = None,
     chart: Chart = None,
     deadline_seconds: Annotated[float, typer.Option(help="Give up after so many seconds.")] = 1800.0,
     output: Output = Format.TEXT,
 ) -> None:
     """Do it, step by step, and prove that it holds."""
     wish = Wish(release, namespace, environment, model, router_url, registry_url, _api_key(api_key_file), chart)
-    access, policy = Access(wish, kubeconfig, context), Policy()
+    access, policy = Access(wish, kubeconfig, context), Policy.load(policy_file)
     with _kube(access) as kube:
         target = discover(kube, wish)
     remediator = RunbookRemediator(kubeconfig, context, policy, patience_seconds=policy.settling_seconds)
@@ -177,13 +192,13 @@ def _assess(access: Access, policy: Policy) -> Assessment:
     """Observe twice, because rates need a window; then diagnose and decide."""
     with _kube(access) as kube, HelmClient(access.wish.namespace, access.kubeconfig, access.context) as helm:
         target = discover(kube, access.wish)
-        policy = replace(policy, traffic_window_seconds=min(policy.traffic_window_seconds, 5.0))
+        policy = policy.changed(traffic_window_seconds=min(policy.traffic_window_seconds, 5.0))
         observer, _ = connect(kube, helm, target, policy)
         observer.observe()
         threading.Event().wait(policy.traffic_window_seconds)
         snapshot = observer.with_probe_traffic(observer.observe(full=True))
-    findings = find(snapshot)
-    return Assessment(target, snapshot, findings, decide(snapshot, findings, policy, environment=target.environment))
+    situation = Situation(snapshot, policy, target, tuple(find(snapshot, policy)))
+    return Assessment(situation, decide(situation))
 
 
 @contextmanager

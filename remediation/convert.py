@@ -15,6 +15,7 @@ from clients.addresses import reachable
 from clients.helm_release import StoredRelease
 from remediation.quantity import parse_or_none
 from remediation.snapshot import (
+    Autoscaler,
     Container,
     Deployment,
     Event,
@@ -29,6 +30,8 @@ Json = Mapping[str, Any]
 GPU = "nvidia.com/gpu"
 REVISION = "deployment.kubernetes.io/revision"
 HOOK = "helm.sh/hook"
+STRATEGY_BEFORE = "remediation.gameday.dev/strategy-before"
+BEHAVIOR_BEFORE = "remediation.gameday.dev/behavior-before"
 FINISHED = ("Succeeded", "Failed")
 
 
@@ -57,6 +60,7 @@ def deployment(source: Json) -> Deployment:
         gpus_per_pod=gpus(pod_spec),
         node_selector=pod_spec.get("nodeSelector") or {},
         tolerations=tuple(pod_spec.get("tolerations") or ()),
+        strategy_changed_by_us=STRATEGY_BEFORE in (source["metadata"].get("annotations") or {}),
     )
 
 
@@ -99,6 +103,21 @@ def pod(source: Json, replica_sets: Collection[str], now: datetime, settling_sec
         unschedulable_message=_unschedulable(conditions.get("PodScheduled", {})),
         containers=containers,
         gpus=gpus(spec),
+        uid=metadata.get("uid", ""),
+    )
+
+
+def autoscaler(source: Json) -> Autoscaler:
+    """A HorizontalPodAutoscaler (autoscaling/v2)."""
+    spec = source["spec"]
+    behavior = spec.get("behavior") or {}
+    policies = [(behavior.get(direction) or {}).get("selectPolicy") for direction in ("scaleUp", "scaleDown")]
+    return Autoscaler(
+        name=source["metadata"]["name"],
+        min_replicas=spec.get("minReplicas", 1),
+        max_replicas=spec["maxReplicas"],
+        paused=policies == ["Disabled", "Disabled"],
+        paused_by_us=BEHAVIOR_BEFORE in (source["metadata"].get("annotations") or {}),
     )
 
 

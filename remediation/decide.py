@@ -6,9 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from remediation import matrix, tree
-from remediation.model import Cause, Decision, DecisionAction, Finding, MatrixCell, Verdict
+from remediation.diagnose import remedies as remedies_for
+from remediation.diagnose import revision_helps
+from remediation.model import Decision, DecisionAction, Finding, MatrixCell, Target, Verdict
 from remediation.policy import Policy
+from remediation.remedy import Refusal, Remedies, Situation
 from remediation.room import rollout_room
+from remediation.rules import RuleFamily
+from remediation.rules.registry import REGISTRY_DISABLED_ON_PURPOSE
+from remediation.rules.release import RELEASE_PENDING
 from remediation.snapshot import HelmRevision, Snapshot
 
 _ACTION = {
@@ -17,7 +23,8 @@ _ACTION = {
     Verdict.ROLLBACK: DecisionAction.ROLLBACK,
     Verdict.IMMEDIATE_ROLLBACK: DecisionAction.IMMEDIATE_ROLLBACK,
 }
-FIXABLE = frozenset({Cause.OOM_KILLED, Cause.REGISTRY_DISABLED})
+ROLLED_BACK = "rollback"
+"""What `tried` holds once this remediation has rolled back: it does so only once."""
 
 
 @dataclass(frozen=True)
@@ -28,20 +35,50 @@ class _Choice:
     revision: int | None = None
 
 
-def decide(
-    snapshot: Snapshot, findings: Sequence[Finding], policy: Policy, *, environment: str = "production"
-) -> Decision:
+@dataclass(frozen=True)
+class _Case:
+    """A situation with what is known about it."""
+
+    situation: Situation
+    cell: MatrixCell
+    remedies: Remedies
+    rules: Sequence[RuleFamily] | None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.situation.snapshot
+
+    def fixes(self, finding: Finding) -> bool:
+        return self.remedies.fixes(finding)
+
+
+def situation_of(
+    snapshot: Snapshot,
+    findings: Sequence[Finding],
+    policy: Policy,
+    *,
+    target: Target,
+    tried: frozenset[str] = frozenset(),
+) -> Situation:
+    """What `decide` and `plan` work on."""
+    return Situation(snapshot, policy, target, tuple(findings), tried)
+
+
+def decide(situation: Situation, rules: Sequence[RuleFamily] | None = None) -> Decision:
     """Total over all snapshots: zero replicas, missing data and unknown error rates have decisions too.
 
     The cell of the matrix is always reported as measured; `overrides` says when the cause or a missing
     rollback target outweighed it, and `disagreements` where the decision tree leans another way.
     """
+    snapshot, findings = situation.snapshot, situation.findings
     share = snapshot.healthy_share
     traffic = snapshot.traffic
-    cell = None if share is None else matrix.look_up(share, traffic.error_rate, traffic.p95_seconds, policy)
-    choice = _choose(snapshot, findings, cell)
-    causes = [f for f in findings if f.confirmed and f.cause is not Cause.HIGH_ERROR_RATE]
-    answers = tree.evaluate(snapshot, causes, environment)
+    cell = None
+    if share is not None:
+        cell = matrix.look_up(share, traffic.error_rate, traffic.p95_seconds, situation.policy)
+    choice = _choose(situation, cell, rules)
+    causes = [f for f in findings if f.confirmed and not f.symptom]
+    answers = tree.evaluate(snapshot, causes, situation.target.environment)
     return Decision(
         action=choice.action,
         cell=cell,
@@ -59,17 +96,25 @@ def decide(
     )
 
 
-def _choose(snapshot: Snapshot, findings: Sequence[Finding], cell: MatrixCell | None) -> _Choice:
+def _choose(situation: Situation, cell: MatrixCell | None, rules: Sequence[RuleFamily] | None) -> _Choice:
+    findings = situation.findings
     if cell is None:
-        return _without_share(snapshot, findings)
-    if locked := [f.summary for f in findings if f.cause is Cause.RELEASE_PENDING]:
-        return _Choice(DecisionAction.ESCALATE, (f"the release is locked: {locked[0]}",))
+        return _without_share(situation.snapshot, findings)
+    case = _Case(situation, cell, remedies_for(situation, rules), rules)
+    locked = [f for f in findings if f.cause == RELEASE_PENDING]
+    if locked and not case.fixes(locked[0]):
+        return _Choice(DecisionAction.ESCALATE, (f"the release is locked: {locked[0].summary}",))
     actionable = [f for f in findings if f.actionable and f.confirmed]
     if not actionable:
         return _nothing_actionable(findings, cell)
     if cell.verdict.is_rollback:
-        return _rollback(snapshot, actionable, cell)
-    return _fix_forward(actionable, _ACTION[cell.verdict])
+        return _rollback(case, actionable, _by_matrix(cell), _ACTION[cell.verdict])
+    return _fix_forward(case, actionable, _ACTION[cell.verdict])
+
+
+def _by_matrix(cell: MatrixCell) -> str:
+    action = _ACTION[cell.verdict]
+    return f"{action.value} by the matrix ({cell.healthy_band} healthy, {cell.error_band} errors)"
 
 
 def _without_share(snapshot: Snapshot, findings: Sequence[Finding]) -> _Choice:
@@ -80,40 +125,45 @@ def _without_share(snapshot: Snapshot, findings: Sequence[Finding]) -> _Choice:
 def _nothing_actionable(findings: Sequence[Finding], cell: MatrixCell) -> _Choice:
     if not findings and not cell.verdict.is_rollback:
         return _Choice(DecisionAction.NOTHING, ("nothing was found to be wrong",))
-    if findings and all(f.cause is Cause.REGISTRY_DISABLED_ON_PURPOSE for f in findings):
+    if findings and all(f.cause == REGISTRY_DISABLED_ON_PURPOSE for f in findings):
         return _Choice(DecisionAction.NOTHING, ("disabled on purpose: left as it is",))
     reasons = tuple(f.summary + ("" if f.confirmed else " (not confirmed)") for f in findings)
     reasons = reasons or ("no cause was found",)
     return _Choice(DecisionAction.ESCALATE, (*reasons, "no automatic action is known for it"))
 
 
-def _fix_forward(findings: Sequence[Finding], action: DecisionAction) -> _Choice:
-    unfixable = [f for f in findings if not is_fixable(f)]
-    if not unfixable:
-        return _Choice(action, tuple(f.summary for f in findings))
-    if any(is_fixable(f) for f in findings):
-        left = tuple(f"left to people: {f.summary}" for f in unfixable)
-        return _Choice(action, (*(f.summary for f in findings if is_fixable(f)), *left))
-    return _Choice(
-        DecisionAction.ESCALATE,
-        tuple(f.summary for f in unfixable),
-        (f"{action.value} by the matrix, but no automatic fix is known for {_causes(unfixable)}",),
-    )
-
-
-def _rollback(snapshot: Snapshot, findings: Sequence[Finding], cell: MatrixCell) -> _Choice:
-    """A rollback is done only when it can help, has a target that was healthy, and has room to run."""
-    action = _ACTION[cell.verdict]
-    said = f"{action.value} by the matrix ({cell.healthy_band} healthy, {cell.error_band} errors)"
+def _fix_forward(
+    case: _Case, findings: Sequence[Finding], action: DecisionAction, *, or_roll_back: bool = True
+) -> _Choice:
+    """Repair what can be repaired. A cause whose remedy did not hold is rolled back; what is left goes to people."""
+    fixable = [f for f in findings if case.fixes(f)]
+    if fixable:
+        left = tuple(f"left to people: {f.summary}: {_refusal(case, f)}" for f in findings if not case.fixes(f))
+        return _Choice(action, (*(f.summary for f in fixable), *left))
     curable = [f for f in findings if f.family.rollback_helps]
+    if or_roll_back and case.situation.tried and curable:
+        said = f"{action.value} by the matrix, but the remedy for {_causes(curable)} did not hold"
+        choice = _rollback(case, findings, said, DecisionAction.ROLLBACK)
+        return replace(choice, overrides=(*choice.overrides, said))
+    refused = tuple(f"{f.summary}: {_refusal(case, f)}" for f in findings)
+    override = f"{action.value} by the matrix, but no automatic fix is known for {_causes(findings)}"
+    return _Choice(DecisionAction.ESCALATE, refused, (override,))
+
+
+def _rollback(case: _Case, findings: Sequence[Finding], said: str, action: DecisionAction) -> _Choice:
+    """A rollback is done only when it can help, has a target that was healthy, has room to run, and is the first."""
+    snapshot = case.snapshot
+    curable = [f for f in findings if f.family.rollback_helps]
+    if ROLLED_BACK in case.situation.tried:
+        return _Choice(DecisionAction.ESCALATE, (f"{said}, but a rollback was done and did not help",))
     if not curable:
-        return _fix_cause(findings, f"{said}, overridden: a rollback cannot repair {_causes(findings)}")
+        return _fix_cause(case, findings, f"{said}, overridden: a rollback cannot repair {_causes(findings)}")
     targets = rollback_targets(snapshot)
     if not targets:
         return _Choice(DecisionAction.ESCALATE, (f"{said}, but no earlier revision is known to have been good",))
-    helpful = [r for r in targets if _helps(r, curable)]
+    helpful = [r for r in targets if revision_helps(r, curable, case.rules)]
     if not helpful:
-        return _fix_cause(findings, f"{said}, overridden: every good revision has the same limit or a lower one")
+        return _fix_cause(case, findings, f"{said}, overridden: every good revision has the same limit or a lower one")
     room = rollout_room(snapshot)
     if not (room.fits or room.by_unavailable):
         return _Choice(DecisionAction.ESCALATE, (f"{said}, but it has no room to run: {room.text}",))
@@ -121,14 +171,14 @@ def _rollback(snapshot: Snapshot, findings: Sequence[Finding], cell: MatrixCell)
     return _Choice(action, (*(f.summary for f in findings), why, room.text), revision=helpful[0].revision)
 
 
-def _fix_cause(findings: Sequence[Finding], override: str) -> _Choice:
-    choice = _fix_forward(findings, DecisionAction.FIX_CAUSE)
-    return replace(choice, overrides=(override,))
+def _fix_cause(case: _Case, findings: Sequence[Finding], override: str) -> _Choice:
+    choice = _fix_forward(case, findings, DecisionAction.FIX_CAUSE, or_roll_back=False)
+    return replace(choice, overrides=(override, *choice.overrides[1:]))
 
 
-def is_fixable(finding: Finding) -> bool:
-    """Whether the remediation knows what to do about the cause itself."""
-    return finding.cause in FIXABLE and (finding.cause is not Cause.OOM_KILLED or finding.config_fix)
+def _refusal(case: _Case, finding: Finding) -> str:
+    remedy = case.remedies.of(finding)
+    return remedy.reason if isinstance(remedy, Refusal) else ""
 
 
 def rollback_targets(snapshot: Snapshot) -> list[HelmRevision]:
@@ -158,11 +208,5 @@ def proof(snapshot: Snapshot, revision: HelmRevision) -> str:
     return "is presumed good (Helm recorded its success; none of its pods is left to prove it)"
 
 
-def _helps(revision: HelmRevision, findings: Sequence[Finding]) -> bool:
-    limits = [f.facts.get("limit_bytes") for f in findings if f.cause is Cause.OOM_KILLED]
-    failing = max((limit for limit in limits if isinstance(limit, int)), default=0)
-    return revision.memory_limit_bytes is None or revision.memory_limit_bytes > failing
-
-
 def _causes(findings: Sequence[Finding]) -> str:
-    return ", ".join(dict.fromkeys(f.cause.value for f in findings))
+    return ", ".join(dict.fromkeys(f.cause for f in findings))

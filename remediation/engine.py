@@ -1,7 +1,7 @@
 """The loop: observe, diagnose, decide, plan, act, validate; and its guard rails.
 
-It watches until a finding is confirmed, acts once per round, and ends with an outcome. It never scales anything,
-refuses plans with too many changes, and hands over to people when an action fails or its effect does not hold.
+It watches until a finding is confirmed, acts once per round, and ends with an outcome. A remedy that does not hold is
+followed by a rollback, if one can help, and that by a person: then nothing is touched any more.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,12 +17,13 @@ from clients.errors import GamedayError
 from clients.helm import HelmClient
 from clients.kube import KubeClient
 from remediation.act import Actor
-from remediation.decide import decide
-from remediation.diagnose import diagnose
+from remediation.actions.base import Action, ActionResult
+from remediation.actions.workload import RestoreStrategy, ResumeAutoscaling
+from remediation.decide import ROLLED_BACK, decide
 from remediation.http import HttpCompletions, HttpRegistry
+from remediation.lease import Lease
+from remediation.ledger import Ledger
 from remediation.model import (
-    ActionResult,
-    Cause,
     Decision,
     DecisionAction,
     EventName,
@@ -30,23 +31,21 @@ from remediation.model import (
     JsonValue,
     Outcome,
     OutcomeStatus,
-    PatchStrategy,
     Phase,
-    Plan,
-    PlannedAction,
     RemediationEvent,
     Target,
 )
-from remediation.observe import Observer
-from remediation.plan import plan
+from remediation.observe import INSTANCE, Observer
+from remediation.plan import plan, treated
 from remediation.policy import Policy
+from remediation.remedy import Plan, PlannedAction, Situation
 from remediation.render import as_json, decision_facts, snapshot_facts
+from remediation.rules.release import RELEASE_PENDING
 from remediation.snapshot import Snapshot
 from remediation.validate import Validation, Validator, unmet
+from remediation.wakeups import WakeUps
 
 Emit = Callable[[RemediationEvent], None]
-PROVEN_AT_ONCE = frozenset({Cause.OOM_KILLED, Cause.REGISTRY_DISABLED, Cause.REGISTRY_DISABLED_ON_PURPOSE})
-NEVER_A_TRIGGER = frozenset({Cause.HIGH_ERROR_RATE, Cause.RELEASE_PENDING, Cause.REGISTRY_UNREADABLE})
 
 
 class Remediator(Protocol):
@@ -60,16 +59,16 @@ class Watch:
     """Which findings have lasted long enough to be acted on."""
 
     confirm_seconds: float
-    _since: dict[Cause, float] = field(default_factory=dict)
+    _since: dict[str, float] = field(default_factory=dict)
 
     def confirmed(self, findings: Sequence[Finding], now: float) -> list[Finding]:
         """Findings to act on at `now` (monotonic seconds): proven ones at once, the others when they persist."""
-        candidates = {f.cause: f for f in findings if f.confirmed and f.cause not in NEVER_A_TRIGGER}
+        candidates = {f.cause: f for f in findings if f.confirmed and not f.symptom}
         self._since = {cause: self._since.get(cause, now) for cause in candidates}
         return [
             finding
             for cause, finding in candidates.items()
-            if cause in PROVEN_AT_ONCE or now - self._since[cause] >= self.confirm_seconds
+            if finding.proven or now - self._since[cause] >= self.confirm_seconds
         ]
 
 
@@ -85,27 +84,35 @@ class Remediation:
     stop: threading.Event
     deadline: float
     patience_seconds: float | None = None
+    wakeups: WakeUps | None = None
     _events: list[RemediationEvent] = field(default_factory=list)
     _last: Mapping[str, JsonValue] = field(default_factory=dict)
-    _changes: int = 0
+    _tried: frozenset[str] = frozenset()
 
     def run(self) -> Outcome:
-        """Rounds of watching and repairing until something ends it."""
+        """Rounds of watching and repairing until something ends it. What was changed for a time is put back."""
+        try:
+            outcome = self._rounds()
+        finally:
+            self._put_back()
+        return replace(outcome, events=tuple(self._events))
+
+    def _rounds(self) -> Outcome:
         validation: Validation | None = None
-        rounds = 0
+        failure, rounds = "", 0
         while rounds < self.policy.max_rounds:
             if not self._watch():
-                return self._unfound(validation)
+                return self._unfound(validation, failure)
             try:
-                outcome, done = self._round()
+                outcome, done, failure = self._round(failure)
             except GamedayError as error:
                 return self._escalate(str(error))
             if outcome is not None:
                 return outcome
-            if done is not None:
+            if done is not None or failure:
                 rounds, validation = rounds + 1, done
         remains = validation.unmet if validation else ()
-        return self._escalate("the actions were done, but their effect does not hold", remains)
+        return self._escalate(failure or "the actions were done, but their effect does not hold", remains)
 
     def _watch(self) -> bool:
         """Observe until findings are confirmed; False when time is over, or all has been well for long enough."""
@@ -114,106 +121,136 @@ class Remediation:
         while not self._over():
             snapshot, now = self._look(), time.monotonic()
             if snapshot is not None:
-                if watch.confirmed(diagnose(snapshot), now):
+                if watch.confirmed(self.observer.diagnose(snapshot), now):
                     return True
-                well = not any(unmet(snapshot, self.policy))
+                well = not any(unmet(snapshot, self.policy, self.observer.rules))
                 well_since = (well_since or now) if well else None
             if self._patience_rewarded(well_since, now):
                 return False
-            self.stop.wait(self.policy.poll_seconds)
+            self._pause()
         return False
+
+    def _pause(self) -> None:
+        """Until something changes in the cluster, or it is time to ask what cannot be watched."""
+        if self.wakeups is None:
+            self.stop.wait(self.policy.poll_seconds)
+        else:
+            self.wakeups.wait(self.policy.poll_seconds)
 
     def _patience_rewarded(self, well_since: float | None, now: float) -> bool:
         if self.patience_seconds is None or well_since is None:
             return False
         return now - well_since >= self.patience_seconds
 
-    def _round(self) -> tuple[Outcome | None, Validation | None]:
-        """Decide on fresh data, act, validate. Without an outcome, watching goes on."""
+    def _round(self, failure: str) -> tuple[Outcome | None, Validation | None, str]:
+        """Decide on fresh data, act, validate. Without an outcome, watching goes on.
+
+        Args:
+            failure: what went wrong in the round before; it decides how an escalation is called.
+        """
         snapshot = self._measured()
-        findings = diagnose(snapshot)
+        findings = self.observer.diagnose(snapshot)
         if not any(f.confirmed for f in findings):
-            return None, None
+            return None, None, failure
         self._emit("detected", findings=[as_json(f) for f in findings], **snapshot_facts(snapshot))
-        if any(f.cause is Cause.RELEASE_PENDING for f in findings):
+        situation = Situation(snapshot, self.policy, self.target, tuple(findings), self._tried)
+        decision = decide(situation, self.observer.rules)
+        if decision.action is DecisionAction.ESCALATE and _locked(findings):
             if self._unlocked():
-                return None, None
-            return self._escalate("the Helm release stays locked", _summaries(findings)), None
-        decision = decide(snapshot, findings, self.policy, environment=self.target.environment)
+                return None, None, failure
+            return self._escalate("the Helm release stays locked", _summaries(findings)), None, ""
         self._emit("decided", **decision_facts(decision))
         if decision.action is DecisionAction.NOTHING:
-            return self._outcome("nothing_to_do", "; ".join(decision.reasons)), None
-        planned = plan(decision, findings, snapshot, self.policy, target=self.target)
+            return self._outcome("nothing_to_do", "; ".join(decision.reasons)), None, ""
+        planned = plan(decision, situation, self.observer.rules)
         self._emit("planned", plan=as_json(planned))
         if planned.refused or not planned.actions:
-            return self._escalate(planned.refused or "no action is known", _summaries(findings)), None
-        if failure := self._act(planned):
-            self._put_back(planned)
-            return self._escalate(failure, _summaries(findings), failed=True), None
-        return self._validated(decision)
+            why = planned.refused or "no action is known"
+            if failure:
+                return self._escalate(f"{failure}; {why}", _summaries(findings), failed=True), None, ""
+            return self._escalate(why, _summaries(findings)), None, ""
+        self._tried |= {f.cause for f in treated(decision, situation, self.observer.rules)}
+        self._tried |= {ROLLED_BACK} if decision.action.is_rollback else frozenset()
+        if failed := self._act(planned):
+            return None, None, failed
+        return *self._validated(decision), ""
 
     def _measured(self) -> Snapshot:
-        """A full snapshot with an error rate, if one can be had: a rate needs two scrapes, silence needs probes."""
+        """A full snapshot with an error rate, if one can be had: a rate needs two scrapes, silence needs probes.
+
+        Probes of a platform that hangs take long; what was seen before them is then seen anew.
+        """
         snapshot = self.observer.observe(full=True)
         if snapshot.traffic.error_rate is None:
             self.stop.wait(self.policy.minimum_window_seconds)
             snapshot = self.observer.observe(full=True)
-        return self.observer.with_probe_traffic(snapshot)
+        snapshot = self.observer.with_probe_traffic(snapshot)
+        if time.monotonic() - snapshot.taken_at <= self.policy.snapshot_max_age_seconds:
+            return snapshot
+        fresh = self.observer.observe(full=True)
+        return fresh if fresh.traffic.error_rate is not None else replace(fresh, traffic=snapshot.traffic)
 
     def _act(self, planned: Plan) -> str:
-        """Carry the plan out in order; returns what failed, or nothing."""
+        """Carry out a plan; why it was not carried out to its end, or empty."""
         for action in planned.actions:
-            self._changes += action.changes_something
             if self._over():
-                return f"{action.name} was not done: the time was over"
-            if self._changes > self.policy.max_actions:
-                return f"{action.name} was not done: more than {self.policy.max_actions} changes"
+                return "stopped before " + action.name if self.stop.is_set() else "the time is over"
             result = self._perform(action)
-            if not result.ok:
+            if not result.ok and action.phase is not Phase.VALIDATE:  # the validation waits for those
                 return f"{action.name} failed: {result.detail}"
         return ""
 
     def _perform(self, action: PlannedAction) -> ActionResult:
         started = time.monotonic()
         result = self.actor.perform(action.action, stop=self.stop, deadline=self.deadline)
-        done = {"action": action.name, "phase": action.phase.value, "command": action.command}
+        done = {"action": action.name, "phase": action.phase.value, "command": action.command, "undo": action.undo}
         outcome = {"detail": result.detail, "changed": result.changed}
         self._emit("acted", **done, **outcome, ok=result.ok, started_seconds=started)
         return result
 
-    def _put_back(self, planned: Plan) -> None:
-        """After a failure: what was changed only for the time of the rollout goes back all the same."""
-        for action in planned.actions:
-            if action.phase is Phase.SCALE and isinstance(action.action, PatchStrategy):
-                self._perform(action)
+    def _put_back(self) -> None:
+        """What was changed only for a time goes back, whoever changed it and however this ends."""
+        try:
+            snapshot = self.observer.observe(full=True)
+        except GamedayError as error:
+            self._note_facts({"problem": f"what was changed for a time may still be changed: {error}"})
+            return
+        for action in temporary_changes(snapshot):
+            self._perform(PlannedAction(Phase.SCALE, action, "it was changed only for a time", ""))
 
     def _validated(self, decision: Decision) -> tuple[Outcome | None, Validation]:
-        validator = Validator(self.observer, self.actor, self.policy, self._note)
-        validation = validator.validate(stop=self.stop, deadline=self.deadline)
+        validation = self._validator().validate(stop=self.stop, deadline=self.deadline)
         facts = snapshot_facts(validation.snapshot)
         self._emit("validated", ok=validation.ok, unmet=list(validation.unmet), **facts)
         if not validation.ok:
             return None, validation
-        summary = f"{decision.action.value}: {', '.join(f.cause.value for f in decision.findings)}"
+        summary = f"{decision.action.value}: {', '.join(f.cause for f in decision.findings)}"
         return self._outcome("repaired", summary), validation
 
-    def _unfound(self, validation: Validation | None) -> Outcome:
+    def _validator(self) -> Validator:
+        return Validator(self.observer, self.actor, self.policy, self._note)
+
+    def _unfound(self, validation: Validation | None, failure: str) -> Outcome:
         """Time is over or patience is rewarded: well, or not well for no cause that is known."""
         snapshot = self._look()
-        problems = ["the cluster cannot be read"] if snapshot is None else list(unmet(snapshot, self.policy))
+        problems: Sequence[str] = ["the cluster cannot be read"]
+        if snapshot is not None:
+            problems = tuple(unmet(snapshot, self.policy, self.observer.rules))
+        if not problems and (validation is not None or failure):  # something was done: it must be proven to hold
+            problems = self._validator().validate(stop=self.stop, deadline=time.monotonic()).unmet
         if problems:
-            return self._escalate("not healthy, and no cause was confirmed", problems)
-        if validation is not None:
+            why = failure or "not healthy, and no cause was confirmed"
+            return self._escalate(why, problems, failed=bool(failure))
+        if validation is not None or failure:
             return self._outcome("repaired", "it holds now, later than validation allowed")
         return self._outcome("nothing_to_do", "nothing was found to be wrong")
 
     def _unlocked(self) -> bool:
         """Wait while somebody else works on the release."""
         while not self._over():
-            snapshot = self.observer.observe(full=True)
-            if not any(f.cause is Cause.RELEASE_PENDING for f in diagnose(snapshot)):
+            if not _locked(self.observer.diagnose(self.observer.observe(full=True))):
                 return True
-            self.stop.wait(self.policy.poll_seconds)
+            self._pause()
         return False
 
     def _look(self) -> Snapshot | None:
@@ -272,15 +309,22 @@ class RunbookRemediator:
         Raises:
             InputError: the kubeconfig cannot be used.
         """
-        started = time.monotonic()
+        deadline = time.monotonic() + deadline_seconds
         kube = KubeClient(self.kubeconfig, self.context)
         helm = HelmClient(target.namespace, self.kubeconfig, self.context)
+        lease = Lease(kube, target.namespace, target.release, self.policy.lease_seconds, stop.set)
+        wakeups = WakeUps(kube, target.namespace, INSTANCE.format(target.release))
         try:
+            if not lease.acquire(stop, deadline):
+                return _somebody_else(lease, emit)
+            wakeups.start()
             observer, actor = connect(kube, helm, target, self.policy)
-            deadline = started + deadline_seconds
-            remediation = Remediation(observer, actor, target, self.policy, emit, stop, deadline, self.patience_seconds)
+            patience = self.patience_seconds
+            remediation = Remediation(observer, actor, target, self.policy, emit, stop, deadline, patience, wakeups)
             return remediation.run()
         finally:
+            wakeups.stop()
+            lease.release_it()
             helm.close()
             kube.close()
 
@@ -289,7 +333,26 @@ def connect(kube: KubeClient, helm: HelmClient, target: Target, policy: Policy) 
     """An observer and an actor for a target, over HTTP."""
     registry = HttpRegistry(target.registry_url, target.registry_token) if target.registry_url else None
     observer = Observer(kube, target, policy, HttpCompletions(), registry)
-    return observer, Actor(kube, helm, observer, target, policy, registry)
+    ledger = Ledger(kube, target.namespace, target.release, policy)
+    return observer, Actor(kube, helm, observer, target, policy, registry, ledger)
+
+
+def temporary_changes(snapshot: Snapshot) -> tuple[Action, ...]:
+    """What puts back whatever a remediation, this or an earlier one, had changed only for a time. Pure."""
+    deployment = snapshot.deployment
+    strategies = (RestoreStrategy(deployment.name),) if deployment and deployment.strategy_changed_by_us else ()
+    return (*strategies, *(ResumeAutoscaling(each.name) for each in snapshot.autoscalers if each.paused_by_us))
+
+
+def _somebody_else(lease: Lease, emit: Emit) -> Outcome:
+    why = f"another remediation works on the release (Lease {lease.namespace}/{lease.name})"
+    event = RemediationEvent("escalated", time.monotonic(), {"why": why, "remains": []})
+    emit(event)
+    return Outcome("escalated", why, (event,))
+
+
+def _locked(findings: Sequence[Finding]) -> bool:
+    return any(f.cause == RELEASE_PENDING for f in findings)
 
 
 def _summaries(findings: Sequence[Finding]) -> list[str]:

@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from clients.errors import InputError, OperationFailed
-from remediation.commands import completion_body
 from remediation.ports import Completion
 from remediation.snapshot import RegistryEntry
 
@@ -65,6 +64,11 @@ def call(
         connection.close()
 
 
+def completion_body(model: str) -> dict[str, object]:
+    """The smallest completion request: one token."""
+    return {"model": model, "prompt": "test", "max_tokens": 1}
+
+
 class HttpCompletions:
     """Completions and metrics over HTTP."""
 
@@ -112,6 +116,11 @@ class HttpRegistry:
         """Set a model ready."""
         return _entry(self._call("POST", f"{self._model_path(environment, model)}/enable").json())
 
+    def register(self, environment: str, model: str, endpoint: str, namespace: str) -> RegistryEntry:
+        """Register a model at an endpoint (`HOST:PORT`); an intentional disable stays in force."""
+        body = {"endpoint": endpoint, "namespace": namespace}
+        return _entry(self._call("PUT", self._model_path(environment, model), body=body).json())
+
     def clear_cache(self, environment: str, model: str) -> None:
         """Delete the model's one key from the cache. A key that is not there is fine."""
         path = f"/v1/registry/cache/{quote(environment, safe='')}/{quote(model, safe='')}"
@@ -120,8 +129,8 @@ class HttpRegistry:
     def _model_path(self, environment: str, model: str) -> str:
         return f"/v1/registry/models/{quote(environment, safe='')}/{quote(model, safe='')}"
 
-    def _call(self, method: str, path: str, *, missing_ok: bool = False) -> Answer:
-        answer = call(method, f"{self._url}{path}", token=self._token)
+    def _call(self, method: str, path: str, *, body: object = None, missing_ok: bool = False) -> Answer:
+        answer = call(method, f"{self._url}{path}", body=body, token=self._token)
         if answer.status < 300 or (missing_ok and answer.status == 404):
             return answer
         remedy = "check the registry's token" if answer.status in (401, 403) else ""

@@ -1,4 +1,4 @@
-"""The nouns of the remediation: target, finding, decision, action, plan, outcome. All of them are values."""
+"""The nouns of the remediation: target, finding, decision, outcome. All of them are values."""
 
 from __future__ import annotations
 
@@ -38,53 +38,67 @@ class Family(Enum):
     RESOURCES = "resources"
     CAPACITY = "capacity"
     APPLICATION = "application"
+    CONFIGURATION = "configuration"
     REGISTRY = "registry"
+    PLATFORM = "platform"
+    NETWORK = "network"
+    NODE = "node"
     RELEASE = "release"
     DATA = "data"
 
     @property
     def rollback_helps(self) -> bool:
         """Whether going back to an earlier revision can repair it at all (runbook notes W47)."""
-        return self in (Family.RESOURCES, Family.APPLICATION)
+        return self in (Family.RESOURCES, Family.APPLICATION, Family.CONFIGURATION)
 
 
-class Cause(Enum):
-    """What is wrong, as far as it is known."""
+@dataclass(frozen=True)
+class Evidence:
+    """Something that was seen: which object, which of its fields, what it held, and when.
 
-    OOM_KILLED = "oom_killed"
-    CRASH_LOOPING = "crash_looping"
-    UNSCHEDULABLE = "unschedulable"
-    NOT_READY = "not_ready"
-    REGISTRY_DISABLED = "registry_disabled"
-    REGISTRY_DISABLED_ON_PURPOSE = "registry_disabled_on_purpose"
-    REGISTRY_NOT_READY = "registry_not_ready"
-    REGISTRY_UNREADABLE = "registry_unreadable"
-    HIGH_ERROR_RATE = "high_error_rate"
-    RELEASE_PENDING = "release_pending"
-    ZERO_REPLICAS = "zero_replicas"
-    NO_DATA = "no_data"
+    `at` is a wall-clock time as its source gives it (RFC 3339), or empty for the moment of the snapshot.
+    """
+
+    object: str
+    field: str
+    value: str
+    at: str = ""
+
+    def __str__(self) -> str:
+        when = f" at {self.at}" if self.at else ""
+        return f"{self.object}: {self.field} = {self.value}{when}"
 
 
 @dataclass(frozen=True)
 class Finding:
     """One thing that is wrong, with what speaks for and against it.
 
-    `confidence` is a ratio 0-1; `confirmed` says that the evidence suffices to act. `facts` holds the same evidence
-    structured. Findings that are not `actionable` are reported and left alone.
+    Attributes:
+        cause: what is wrong, a word of the rule's own (`oom_killed`).
+        family: what kind of thing broke.
+        confidence: ratio 0-1.
+        facts: the evidence structured, for remedies.
+        confirmed: the evidence suffices to act.
+        actionable: False for what is reported and left alone.
+        config_fix: a change of configuration can repair it (decision tree, question 3).
+        proven: acted on at once; the others must persist for the policy's `confirm_seconds`.
+        symptom: it names no cause, so it neither starts a remediation nor answers the decision tree.
     """
 
-    cause: Cause
+    cause: str
     family: Family
     confidence: float
     summary: str
-    evidence: tuple[str, ...] = ()
-    against: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    against: tuple[Evidence, ...] = ()
     pods: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     facts: Mapping[str, JsonValue] = field(default_factory=dict)
     confirmed: bool = True
     actionable: bool = True
     config_fix: bool = False
+    proven: bool = False
+    symptom: bool = False
 
 
 class Verdict(IntEnum):
@@ -175,103 +189,6 @@ class Phase(Enum):
     REMEDIATE = "remediate"
     VALIDATE = "validate"
     SCALE = "scale"
-
-
-@dataclass(frozen=True)
-class HelmUpgrade:
-    """Upgrade with what is deployed plus `set_values` (dotted path -> value)."""
-
-    set_values: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class HelmRollback:
-    revision: int
-
-
-@dataclass(frozen=True)
-class PatchStrategy:
-    """Let a rollout go on without a surge pod (`max_surge` 0), or put the strategy back."""
-
-    deployment: str
-    max_surge: int | str
-    max_unavailable: int | str
-
-
-@dataclass(frozen=True)
-class WaitRollout:
-    deployment: str
-
-
-@dataclass(frozen=True)
-class VerifyCompletion:
-    """Ask for a completion at a pod itself; an empty name means every serving pod."""
-
-    pod: str = ""
-
-
-@dataclass(frozen=True)
-class ClearCacheKey:
-    """Delete the model's one key from the registry's cache; never the whole database."""
-
-
-@dataclass(frozen=True)
-class EnableModel:
-    """Set the model ready in the registry."""
-
-
-@dataclass(frozen=True)
-class VerifyRouting:
-    """Ask for a completion through the router."""
-
-
-ActionKind = (
-    HelmUpgrade
-    | HelmRollback
-    | PatchStrategy
-    | WaitRollout
-    | VerifyCompletion
-    | ClearCacheKey
-    | EnableModel
-    | VerifyRouting
-)
-MUTATING = (HelmUpgrade, HelmRollback, PatchStrategy, ClearCacheKey, EnableModel)
-
-
-@dataclass(frozen=True)
-class PlannedAction:
-    """An action in its phase, why it is done, and the command line that a person would type for it."""
-
-    phase: Phase
-    action: ActionKind
-    why: str
-    command: str
-
-    @property
-    def name(self) -> str:
-        return type(self.action).__name__
-
-    @property
-    def changes_something(self) -> bool:
-        return isinstance(self.action, MUTATING)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Actions in order. A plan without actions says in `refused` why nothing may be done."""
-
-    actions: tuple[PlannedAction, ...] = ()
-    notes: tuple[str, ...] = ()
-    refused: str = ""
-
-
-@dataclass(frozen=True)
-class ActionResult:
-    """What an action did. `changed` is empty when the wanted state was already there."""
-
-    ok: bool
-    detail: str
-    changed: str = ""
 
 
 EventName = Literal["observed", "detected", "decided", "planned", "acted", "validated", "escalated"]

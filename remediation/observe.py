@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 from clients import helm_release
@@ -14,10 +15,12 @@ from clients.addresses import reachable
 from clients.errors import EnvironmentUnusable, GamedayError, InputError, OperationFailed
 from clients.helm_release import StoredRelease
 from remediation import convert, traffic
-from remediation.model import Target
+from remediation.diagnose import diagnose
+from remediation.model import Finding, Target
 from remediation.policy import Policy
 from remediation.ports import Completion, Completions, JsonObject, Kube, Registry
-from remediation.snapshot import Event, HelmRevision, Node, Pod, RegistryEntry, Snapshot, Traffic
+from remediation.rules import RuleFamily, families
+from remediation.snapshot import Autoscaler, Event, HelmRevision, Node, Pod, RegistryEntry, Snapshot, Traffic
 
 INSTANCE = "app.kubernetes.io/instance={}"
 T = TypeVar("T")
@@ -31,6 +34,7 @@ class Observer:
         kube, registry, http: ways to the outside; `registry` is None where there is none.
         monotonic: seconds for windows.
         now: wall clock, to compare with the timestamps of Kubernetes.
+        rules: the families of rules; what they observe themselves becomes part of snapshots.
     """
 
     kube: Kube
@@ -40,6 +44,7 @@ class Observer:
     registry: Registry | None = None
     monotonic: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    rules: Sequence[RuleFamily] = field(default_factory=families)
     _scrapes: deque[tuple[float, traffic.Scrapes]] = field(default_factory=deque)
     _decoded: dict[tuple[str, str], StoredRelease] = field(default_factory=dict)
 
@@ -58,7 +63,12 @@ class Observer:
             snapshot = self._with_details(snapshot, missing)
         if entry is not None and entry.status == "disabled" and not entry.on_purpose:
             snapshot = self._with_completion(snapshot)
+        snapshot = replace(snapshot, observations=self._observations(snapshot, missing))
         return replace(snapshot, missing=(*snapshot.missing, *missing))
+
+    def diagnose(self, snapshot: Snapshot) -> list[Finding]:
+        """What is wrong, by the rules that this observer works for."""
+        return diagnose(snapshot, self.policy, self.rules)
 
     def with_probe_traffic(self, snapshot: Snapshot) -> Snapshot:
         """When clients send nothing, ask at the router ourselves: silence is no proof of health."""
@@ -78,6 +88,16 @@ class Observer:
         """One completion at a pod itself, past Service and router."""
         timeout = self.policy.completion_timeout_seconds
         return self.http.complete(f"http://{pod.address}:{pod.port}", self.target.model, timeout_seconds=timeout)
+
+    def _observations(self, snapshot: Snapshot, missing: list[str]) -> Mapping[str, object]:
+        """What the families read themselves; a family whose source fails has None."""
+        nothing: object = None
+        found: dict[str, object] = {}
+        for family in self.rules:
+            if (observe := family.observe) is not None:
+                read = partial(observe, self, snapshot)
+                found[family.name] = self._guarded(read, nothing, f"{family.name} rules", missing)
+        return found
 
     def _workload(self) -> Snapshot:
         taken_at = self.monotonic()
@@ -171,6 +191,7 @@ class Observer:
             values=newest.computed_values if newest else {},
             nodes=self._guarded(self._nodes, (), "nodes", missing),
             events=self._guarded(lambda: self._events(snapshot), (), "events", missing),
+            autoscalers=self._guarded(lambda: self._autoscalers(name), (), "autoscalers", missing),
         )
 
     def stored_releases(self) -> list[StoredRelease]:
@@ -185,6 +206,16 @@ class Observer:
 
     def _nodes(self) -> tuple[Node, ...]:
         return convert.nodes(self.kube.list_objects("nodes"), self.kube.list_objects("pods"))
+
+    def _autoscalers(self, deployment: str) -> tuple[Autoscaler, ...]:
+        """The autoscalers that scale the Deployment, found by what they point at."""
+        found = self.kube.list_objects("horizontalpodautoscalers", self.target.namespace)
+        wanted = {"kind": "Deployment", "name": deployment}
+        return tuple(
+            convert.autoscaler(each)
+            for each in found
+            if {key: each["spec"]["scaleTargetRef"].get(key) for key in wanted} == wanted
+        )
 
     def _events(self, snapshot: Snapshot) -> tuple[Event, ...]:
         """Warnings about the release's objects, matched by exact name."""

@@ -8,7 +8,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from remediation.model import Decision, Finding, JsonValue, Plan
+from remediation.actions.base import Action
+from remediation.model import Decision, Finding, JsonValue
+from remediation.remedy import Plan
 from remediation.snapshot import Snapshot
 
 HIDDEN = ("api_key", "registry_token")
@@ -20,14 +22,20 @@ def as_json(value: Any) -> JsonValue:
         return value.name.lower()
     if value is None or isinstance(value, str | int | float | bool):
         return value
+    if isinstance(value, Action):
+        return {"name": value.name, **_fields(value)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [f.name for f in dataclasses.fields(value) if f.name not in HIDDEN]
-        return {name: as_json(getattr(value, name)) for name in names}
+        return _fields(value)
     if isinstance(value, Mapping):
         return {str(key): as_json(each) for key, each in value.items()}
     if isinstance(value, Path):
         return str(value)
     return [as_json(each) for each in value]
+
+
+def _fields(value: Any) -> dict[str, JsonValue]:
+    names = [f.name for f in dataclasses.fields(value) if f.name not in HIDDEN]
+    return {name: as_json(getattr(value, name)) for name in names}
 
 
 def snapshot_facts(snapshot: Snapshot) -> dict[str, JsonValue]:
@@ -53,14 +61,14 @@ def decision_facts(decision: Decision) -> dict[str, JsonValue]:
     facts = as_json(dataclasses.replace(decision, findings=()))
     assert isinstance(facts, dict)
     facts["action"] = decision.action.value
-    facts["causes"] = [finding.cause.value for finding in decision.findings]
+    facts["causes"] = [finding.cause for finding in decision.findings]
     return facts
 
 
 def finding_lines(finding: Finding) -> Iterator[str]:
     """A finding with what speaks for and against it."""
     state = "" if finding.confirmed else ", not confirmed"
-    yield f"finding: {finding.cause.value} ({finding.confidence:.0%}{state}): {finding.summary}"
+    yield f"finding: {finding.cause} ({finding.confidence:.0%}{state}): {finding.summary}"
     yield from (f"  for:     {text}" for text in finding.evidence)
     yield from (f"  against: {text}" for text in finding.against)
 

@@ -59,6 +59,7 @@ class Pod:
     unschedulable_message: str = ""
     containers: tuple[Container, ...] = ()
     gpus: int = 0
+    uid: str = ""
 
     @property
     def serving(self) -> bool:
@@ -100,6 +101,7 @@ class Deployment:
     gpus_per_pod: int = 0
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Mapping[str, str], ...] = ()
+    strategy_changed_by_us: bool = False
 
     @property
     def rolled_out(self) -> bool:
@@ -186,6 +188,17 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Autoscaler:
+    """A HorizontalPodAutoscaler of the Deployment. `paused`: it scales in neither direction."""
+
+    name: str
+    min_replicas: int = 1
+    max_replicas: int = 1
+    paused: bool = False
+    paused_by_us: bool = False
+
+
+@dataclass(frozen=True)
 class Event:
     """A Kubernetes event about one of the release's objects."""
 
@@ -202,6 +215,7 @@ class Snapshot:
 
     `deployment` is None when none belongs to the release; `registry` is None when the entry does not exist or could
     not be read, and then `registry_problem` says which. `pod_completion` is None when no completion was tried.
+    `observations` holds what the families of rules observed themselves, by family.
     `missing` names every source that could not be read: decisions never take silence for health.
     """
 
@@ -218,6 +232,8 @@ class Snapshot:
     events: tuple[Event, ...] = ()
     pod_completion: bool | None = None
     pod_completion_detail: str = ""
+    autoscalers: tuple[Autoscaler, ...] = ()
+    observations: Mapping[str, object] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
     @property

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from clients.errors import GamedayError
 from remediation.act import Actor
+from remediation.actions.base import Action
+from remediation.actions.checks import VerifyCompletion, VerifyRouting
 from remediation.diagnose import diagnose
-from remediation.model import ActionKind, Cause, VerifyCompletion, VerifyRouting
+from remediation.model import Finding
 from remediation.observe import Observer
 from remediation.policy import Policy
+from remediation.rules import RuleFamily
+from remediation.rules.registry import REGISTRY_UNREADABLE
 from remediation.snapshot import Snapshot
 
 
@@ -25,7 +29,7 @@ class Validation:
     snapshot: Snapshot
 
 
-def unmet(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
+def unmet(snapshot: Snapshot, policy: Policy, rules: Sequence[RuleFamily] | None = None) -> Iterator[str]:
     """The postconditions that a snapshot does not meet (runbook, "After Remediation Checklist"). Pure."""
     deployment = snapshot.deployment
     if deployment is None or deployment.desired == 0:
@@ -37,8 +41,12 @@ def unmet(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
         yield f"{snapshot.healthy} of {deployment.desired} pods are healthy"
     elif snapshot.stable < deployment.desired:
         yield f"{snapshot.stable} of {deployment.desired} pods are stable"
-    yield from (f.summary for f in diagnose(snapshot) if f.confirmed or f.cause is Cause.REGISTRY_UNREADABLE)
+    yield from (f.summary for f in diagnose(snapshot, policy, rules) if _counts(f))
     yield from _traffic(snapshot, policy)
+
+
+def _counts(finding: Finding) -> bool:
+    return finding.confirmed or finding.cause == REGISTRY_UNREADABLE
 
 
 def _traffic(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
@@ -72,10 +80,10 @@ class Validator:
         except GamedayError as error:
             return Snapshot(time.monotonic()), (str(error),)
         self.on_snapshot(snapshot)
-        return snapshot, tuple(unmet(snapshot, self.policy)) or self._proof(stop, deadline)
+        return snapshot, tuple(unmet(snapshot, self.policy, self.observer.rules)) or self._proof(stop, deadline)
 
     def _proof(self, stop: threading.Event, deadline: float) -> tuple[str, ...]:
-        checks: list[ActionKind] = [VerifyCompletion()]
+        checks: list[Action] = [VerifyCompletion()]
         if self.observer.target.router_url:
             checks.append(VerifyRouting())
         results = [self.actor.perform(check, stop=stop, deadline=deadline) for check in checks]

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from remediation.model import Cause, Family, Finding
-from remediation.rules.oom import was_killed_for_memory
+from remediation.model import Evidence, Family, Finding
+from remediation.policy import Policy
+from remediation.rules import RuleFamily
+from remediation.rules.memory import was_killed_for_memory
 from remediation.snapshot import Container, Pod, Snapshot
 
+UNSCHEDULABLE = "unschedulable"
+CRASH_LOOPING = "crash_looping"
+NOT_READY = "not_ready"
+ZERO_REPLICAS = "zero_replicas"
+NO_DATA = "no_data"
 RESTARTS_THAT_LOOP = 2
 WAITING_FAILURES = frozenset(
     {
@@ -22,7 +29,7 @@ WAITING_FAILURES = frozenset(
 )
 
 
-def find(snapshot: Snapshot) -> Sequence[Finding]:
+def find(snapshot: Snapshot, policy: Policy) -> Sequence[Finding]:
     """Unschedulable, crash-looping and not-ready pods, each cause with its pods."""
     if snapshot.deployment is None or snapshot.deployment.desired == 0:
         return _unknown_state(snapshot)
@@ -35,9 +42,9 @@ def find(snapshot: Snapshot) -> Sequence[Finding]:
     return tuple(
         finding
         for finding in (
-            _finding(Cause.UNSCHEDULABLE, Family.CAPACITY, pending, "cannot be scheduled", 0.9),
-            _finding(Cause.CRASH_LOOPING, Family.APPLICATION, looping, "crash loop(s)", 0.7),
-            _finding(Cause.NOT_READY, Family.APPLICATION, failing, "cannot start a container", 0.8),
+            _finding(UNSCHEDULABLE, Family.CAPACITY, pending, "cannot be scheduled", 0.9),
+            _finding(CRASH_LOOPING, Family.APPLICATION, looping, "crash loop(s)", 0.7),
+            _finding(NOT_READY, Family.APPLICATION, failing, "cannot start a container", 0.8),
             _waiting(snapshot, starting),
         )
         if finding is not None
@@ -47,12 +54,12 @@ def find(snapshot: Snapshot) -> Sequence[Finding]:
 def _unknown_state(snapshot: Snapshot) -> Sequence[Finding]:
     if snapshot.deployment is None:
         why = "; ".join(snapshot.missing) or "no Deployment belongs to the release"
-        return (Finding(Cause.NO_DATA, Family.DATA, 1.0, f"no data: {why}", actionable=False),)
+        return (Finding(NO_DATA, Family.DATA, 1.0, f"no data: {why}", actionable=False),)
     text = f"Deployment {snapshot.deployment.name} is scaled to zero replicas"
-    return (Finding(Cause.ZERO_REPLICAS, Family.CAPACITY, 1.0, text, actionable=False),)
+    return (Finding(ZERO_REPLICAS, Family.CAPACITY, 1.0, text, actionable=False),)
 
 
-def _finding(cause: Cause, family: Family, pods: Sequence[Pod], what: str, confidence: float) -> Finding | None:
+def _finding(cause: str, family: Family, pods: Sequence[Pod], what: str, confidence: float) -> Finding | None:
     if not pods:
         return None
     reasons = tuple(dict.fromkeys(reason for pod in pods for reason in _reasons(pod)))
@@ -61,7 +68,7 @@ def _finding(cause: Cause, family: Family, pods: Sequence[Pod], what: str, confi
         family=family,
         confidence=confidence,
         summary=f"{len(pods)} pod(s) {what}",
-        evidence=tuple(f"pod {p.name}: {', '.join(_reasons(p)) or p.phase}" for p in pods),
+        evidence=tuple(Evidence(f"pod {p.name}", "status", ", ".join(_reasons(p)) or p.phase) for p in pods),
         pods=tuple(p.name for p in pods),
         reasons=reasons,
     )
@@ -76,12 +83,12 @@ def _waiting(snapshot: Snapshot, pods: Sequence[Pod]) -> Finding | None:
         return None
     exceeded = deployment.progress_deadline_exceeded
     return Finding(
-        cause=Cause.NOT_READY,
+        cause=NOT_READY,
         family=Family.APPLICATION,
         confidence=0.6 if exceeded else 0.2,
         summary=f"{snapshot.healthy} of {deployment.desired} pods serve; {len(pods)} not ready yet",
-        evidence=tuple(f"pod {p.name}: {p.phase}, not Ready" for p in pods),
-        against=() if exceeded else ("they may still be starting",),
+        evidence=tuple(Evidence(f"pod {p.name}", "Ready", f"False, phase {p.phase}") for p in pods),
+        against=() if exceeded else (Evidence("Deployment", "Progressing", "True: they may still be starting"),),
         pods=tuple(p.name for p in pods),
         confirmed=exceeded,
     )
@@ -109,3 +116,6 @@ def _reasons(pod: Pod) -> list[str]:
 def _container_reasons(container: Container) -> list[str]:
     waiting = [container.waiting_reason] if container.waiting_reason else []
     return waiting + [f"{t.reason} (exit code {t.exit_code})" for t in container.terminations[:1]]
+
+
+FAMILY = RuleFamily("pods", find)

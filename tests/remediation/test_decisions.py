@@ -12,8 +12,9 @@ from remediation.decide import decide
 from remediation.diagnose import diagnose
 from remediation.model import Decision, DecisionAction
 from remediation.policy import Policy
+from remediation.remedy import Situation
 from remediation.snapshot import HelmRevision, Node, Pod, RegistryEntry, Snapshot, Traffic
-from tests.remediation.samples import killed_pod, mixed, serving_pod, snapshot, traffic
+from tests.remediation.samples import TARGET, killed_pod, mixed, serving_pod, snapshot, traffic
 
 MI = 2**20
 DISABLED = RegistryEntry("llama-2-7b", "production", "disabled")
@@ -21,7 +22,7 @@ PENDING = Pod("p1", "bad", "Pending", unschedulable_message="Insufficient nvidia
 
 
 def decided(seen: Snapshot) -> Decision:
-    return decide(seen, diagnose(seen), Policy())
+    return decide(Situation(seen, Policy(), TARGET, tuple(diagnose(seen))))
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import pytest
 
 from remediation.decide import decide
 from remediation.diagnose import diagnose
-from remediation.memory import new_limit, value_path
-from remediation.model import Phase, Plan
+from remediation.memory_limits import new_limit, value_path
+from remediation.model import Phase
 from remediation.plan import plan
 from remediation.policy import Policy
+from remediation.remedy import Plan, Situation
 from remediation.snapshot import HelmRevision, Node, RegistryEntry, Snapshot
 from tests.remediation.samples import TARGET, mixed, serving_pod, snapshot, traffic
 
@@ -21,8 +22,8 @@ DISABLED = RegistryEntry("llama-2-7b", "production", "disabled")
 
 def planned(seen: Snapshot, policy: Policy | None = None) -> Plan:
     policy = policy or Policy()
-    findings = diagnose(seen)
-    return plan(decide(seen, findings, policy), findings, seen, policy, target=TARGET)
+    situation = Situation(seen, policy, TARGET, tuple(diagnose(seen)))
+    return plan(decide(situation), situation)
 
 
 def names(result: Plan) -> list[str]:
@@ -31,8 +32,8 @@ def names(result: Plan) -> list[str]:
 
 def test_an_oom_is_fixed_forward_with_one_value_and_then_proven():
     result = planned(mixed(3, 4))
-    assert names(result) == ["HelmUpgrade", "WaitRollout", "VerifyCompletion", "VerifyRouting"]
-    assert result.actions[0].command == (
+    assert names(result) == ["VerifyEndpoints", "HelmUpgrade", "WaitRollout", "VerifyCompletion", "VerifyRouting"]
+    assert result.actions[1].command == (
         "helm upgrade llama-2-7b-production ./vllm-deployment --namespace system --reset-then-reuse-values "
         "--set resources.limits.memory=512Mi"
     )
@@ -40,15 +41,15 @@ def test_an_oom_is_fixed_forward_with_one_value_and_then_proven():
 
 def test_a_rollback_names_the_revision():
     result = planned(mixed(0, 4))
-    assert names(result)[:2] == ["HelmRollback", "WaitRollout"]
-    assert result.actions[0].command == "helm rollback llama-2-7b-production 1 --namespace system"
+    assert names(result)[1:3] == ["HelmRollback", "WaitRollout"]
+    assert result.actions[1].command == "helm rollback llama-2-7b-production 1 --namespace system"
 
 
 def test_a_disabled_model_is_verified_then_uncached_then_enabled_then_routed():
     pods = tuple(serving_pod(f"p{i}", "bad") for i in range(4))
     result = planned(snapshot(pods, registry=DISABLED, pod_completion=True))
-    order = [name for name in names(result) if name != "VerifyCompletion"]
-    assert names(result)[0] == "VerifyCompletion"
+    order = [name for name in names(result) if name not in ("VerifyCompletion", "VerifyEndpoints")]
+    assert names(result)[1] == "VerifyCompletion"
     assert order == ["ClearCacheKey", "EnableModel", "VerifyRouting"]
     enable = next(a.command for a in result.actions if a.name == "EnableModel")
     assert enable == "admin-cli registry enable --model-name llama-2-7b --environment production"
@@ -70,8 +71,8 @@ def test_phases_follow_procedure_3():
     result = planned(dataclasses.replace(tight, pods=unplaced, deployment=deployment))
     phases = [list(Phase).index(a.phase) for a in result.actions]
     assert phases == sorted(phases)
-    assert names(result)[:3] == ["HelmUpgrade", "PatchStrategy", "WaitRollout"]
-    assert '"maxSurge":0,"maxUnavailable":1' in result.actions[1].command
+    assert names(result)[1:4] == ["HelmUpgrade", "PatchStrategy", "WaitRollout"]
+    assert '"maxSurge":0,"maxUnavailable":1' in result.actions[2].command
     assert '"maxSurge":"25%","maxUnavailable":0' in result.actions[-1].command
 
 

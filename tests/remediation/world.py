@@ -37,12 +37,16 @@ class World:
     reason: str = ""
     owner: str = ""
     helm_breaks: bool = False
+    rollback_breaks: bool = False
     requests_per_scrape: int = 20
     errors_per_scrape: int = 0
     errors_remain: bool = False
     gpus: int = 8
     max_unavailable: int = 1
     revisions: list[dict[str, Any]] = field(default_factory=list)
+    rolling: dict[str, Any] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    autoscaler: dict[str, Any] | None = None
     calls: list[str] = field(default_factory=list)
     _served: int = 0
     _failed: int = 0
@@ -75,18 +79,38 @@ class World:
 
     def rollback(self, release: str, revision: int, *, wait_seconds: float | None = None) -> None:
         self.calls.append(f"rollback {revision}")
+        if self.rollback_breaks:
+            raise OperationFailed("there is no such revision", where="helm rollback")
         self.install(**self.revisions[revision - 1]["config"])
 
     # Kubernetes
     def list_objects(self, resource: str, namespace: str | None = None, *, labels: str = "", fields: str = "") -> Any:
         return getattr(self, f"_{resource}")()
 
-    def read(self, resource: str, namespace: str, name: str) -> None:
-        return None
+    def read(self, resource: str, namespace: str, name: str) -> Any:
+        found = [each for each in getattr(self, f"_{resource}")() if each["metadata"]["name"] == name]
+        return found[0] if found else None
 
     def merge_patch(self, resource: str, namespace: str, name: str, body: Any) -> Any:
-        self.calls.append(f"patch {body}")
+        """JSON merge patch of what the world keeps: a Deployment's strategy and annotations, an autoscaler."""
+        self.calls.append(f"patch {resource} {body.get('spec')}")
+        if resource == "horizontalpodautoscalers":
+            assert self.autoscaler is not None
+            self.autoscaler = merge_values(self.autoscaler, body)
+            return self.autoscaler
+        if (rolling := (body["spec"].get("strategy") or {}).get("rollingUpdate")) is not None:
+            self.rolling = merge_values(self._rolling(), rolling)
+        self.annotations = merge_values(self.annotations, body.get("metadata", {}).get("annotations", {}))
         return {}
+
+    def _rolling(self) -> dict[str, Any]:
+        return self.rolling or {
+            "maxSurge": 0 if self.max_unavailable else "25%",
+            "maxUnavailable": self.max_unavailable,
+        }
+
+    def _horizontalpodautoscalers(self) -> list[dict[str, Any]]:
+        return [self.autoscaler] if self.autoscaler else []
 
     def watch(self, resource: str, namespace: str, *, labels: str = "", timeout_seconds: float) -> Any:
         return iter(self._deployments())
@@ -116,11 +140,10 @@ class World:
         done = self.desired if self.fits else 0
         status = {"observedGeneration": 1, "updatedReplicas": done, "availableReplicas": done, "replicas": done}
         revision = {"deployment.kubernetes.io/revision": str(len(self.revisions))}
-        metadata = {"name": RELEASE, "uid": "d", "generation": 1, "annotations": revision}
-        rolling = {"maxSurge": 0 if self.max_unavailable else "25%", "maxUnavailable": self.max_unavailable}
+        metadata = {"name": RELEASE, "uid": "d", "generation": 1, "annotations": {**revision, **self.annotations}}
         spec = {
             "replicas": self.desired,
-            "strategy": {"rollingUpdate": rolling},
+            "strategy": {"rollingUpdate": self._rolling()},
             "template": self._current()[1],
         }
         return [{"metadata": metadata, "spec": spec, "status": status}]
@@ -181,6 +204,19 @@ class World:
 
     def _events(self) -> list[dict[str, Any]]:
         return []
+
+    def register(self, environment: str, model: str, endpoint: str, namespace: str) -> RegistryEntry:
+        self.calls.append(f"register {endpoint}")
+        return self.entry(environment, model)
+
+    def create(self, resource: str, namespace: str, body: Any) -> Any:
+        raise AssertionError("nothing is created here")
+
+    def delete(self, *_: Any, **__: Any) -> bool:
+        raise AssertionError("nothing is deleted here")
+
+    def logs(self, *_: Any, **__: Any) -> str:
+        return ""
 
     def _endpointslices(self) -> list[dict[str, Any]]:
         return [{"ports": [{"port": 8080}], "endpoints": [{"addresses": ["router-1"]}]}]

@@ -11,10 +11,9 @@ from typing import Any
 import orjson
 
 from cluster.embedded.apiserver.conversion import storage_of
-from cluster.embedded.apiserver.refusals import bad_request, invalid, version_from_the_future
+from cluster.embedded.apiserver.refusals import bad_request, expired, invalid, version_from_the_future
 from cluster.embedded.apiserver.routes import Route
 from cluster.embedded.apiserver.selectors import Predicate
-from cluster.embedded.apiserver.status import failure
 from cluster.embedded.apiserver.watch import number
 from cluster.embedded.resources import Object
 from cluster.embedded.store import Store, VersionGone
@@ -71,8 +70,8 @@ def _stored_at(store: Store, route: Route, version: int, start: str) -> list[Obj
         return store.list_at(storage_of(route.resource), route.namespace, version)
     except VersionGone:
         if not start:
-            raise failure(410, "Expired", "The resourceVersion for the provided list is too old.") from None
-        gone = failure(410, "Expired", _GONE_WITHIN_A_LIST)
+            raise expired("The resourceVersion for the provided list is too old.") from None
+        gone = expired(_GONE_WITHIN_A_LIST)
         gone.status["metadata"] = {"continue": _encode_token(_INCONSISTENT, start)}
         raise gone from None
 

@@ -8,9 +8,11 @@ reaches back, so no change falls between them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+import heapq
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from itertools import count, takewhile
 
 import orjson
 
@@ -190,12 +192,16 @@ class Watch:
         return encode_event("BOOKMARK", {**blank, "apiVersion": self._resource.api_version, "metadata": metadata})
 
 
-def _bookmark_times(period_seconds: float, options: WatchOptions) -> list[float]:
-    """When a watch gets bookmarks, in seconds after its beginning."""
+def _bookmark_times(period_seconds: float, options: WatchOptions) -> Iterator[float]:
+    """When a watch gets bookmarks, in seconds after its beginning, in order.
+
+    One after the other, since a client may ask for a watch of a thousand years.
+    """
     timeout_seconds = options.timeout_seconds
-    regular = [period_seconds * n for n in range(1, int(timeout_seconds / period_seconds) + 1)]
+    times = (period_seconds * n for n in count(1))
+    regular = takewhile(lambda seconds: seconds <= timeout_seconds, times)
     ends = [timeout_seconds - before for before in _BEFORE_END_SECONDS if timeout_seconds > before]
-    return sorted([*regular, *(ends[-1:] if options.initial_events else ends)])
+    return heapq.merge(regular, ends[-1:] if options.initial_events else ends)
 
 
 def _shown(kind: str, change: Change) -> Object:

@@ -211,8 +211,13 @@ def test_what_leaves_a_selection_is_shown_as_it_was_with_the_version_of_the_chan
 
 def test_a_watch_that_ends_soon_says_twice_where_to_go_on() -> None:
     options = WatchOptions.of({"allowWatchBookmarks": "true", "timeoutSeconds": "4"})
-    assert _bookmark_times(60.0, options) == [1.5, 2.5]
+    assert list(_bookmark_times(60.0, options)) == [1.5, 2.5]
     streaming = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "timeoutSeconds": "4"}
-    assert _bookmark_times(60.0, WatchOptions.of(streaming)) == [2.5]
-    assert _bookmark_times(60.0, WatchOptions.of({"timeoutSeconds": "1"})) == []
-    assert _bookmark_times(60.0, WatchOptions.of({"timeoutSeconds": "130"})) == [60.0, 120.0, 127.5, 128.5]
+    assert list(_bookmark_times(60.0, WatchOptions.of(streaming))) == [2.5]
+    assert list(_bookmark_times(60.0, WatchOptions.of({"timeoutSeconds": "1"}))) == []
+    assert list(_bookmark_times(60.0, WatchOptions.of({"timeoutSeconds": "130"}))) == [60.0, 120.0, 127.5, 128.5]
+
+
+def test_a_watch_of_any_length_costs_no_memory_for_its_bookmarks() -> None:
+    options = WatchOptions.of({"allowWatchBookmarks": "true", "timeoutSeconds": str(10**15)})
+    assert next(_bookmark_times(60.0, options)) == 60.0
