@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from gameday import activities, catalogue
+from clients.errors import InputError
+from gameday import activities, catalogue, causes
 from gameday.coverage import as_json as coverage_json
 from gameday.coverage import as_markdown as coverage_markdown
 from gameday.coverage import as_text as coverage_text
@@ -38,15 +39,17 @@ def steps_command(
     if search:
         words = search.lower()
         known = tuple(one for one in known if any(words in text.lower() for text in (one.pattern, one.meaning)))
-    printed = {
-        Format.TEXT: catalogue.as_text,
-        Format.JSON: catalogue.as_json,
-        Format.MARKDOWN: catalogue.as_markdown,
-    }[form](known)
-    typer.echo(printed, nl=form is not Format.MARKDOWN)
     if not known:
-        typer.echo(f"no step contains {search!r}", err=True)
-        raise typer.Exit(EXIT_UNUSABLE)
+        raise InputError("no step contains this text", where=search, remedy="`gameday steps` lists all of them")
+    if form is Format.JSON:
+        typer.echo(catalogue.as_json(known))
+        return
+    steps, rules = (
+        (catalogue.as_text(known), causes.as_text)
+        if form is Format.TEXT
+        else (catalogue.as_markdown(known), causes.as_markdown)
+    )
+    typer.echo(steps if search else f"{steps.rstrip()}\n\n{rules(causes.known_causes()).rstrip()}")
 
 
 def activities_command(

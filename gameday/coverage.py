@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from gameday.causes import known_causes
 from gameday.extensions import ROOT, feature_folders
 from gameday.gherkin import Case, ReadFeature, read_feature
-from gameday.lint.features import EXPERIMENT
+from gameday.lint.features import CAUSE, EXPERIMENT
 from gameday.marks import runbook_marks
 from gameday.runbook_ids import RunbookId, claimed_id, load_ids
 
-_CAUSE = re.compile(r'the causes? "([^"]+)"')
 NOT_COVERED = "not covered"
 
 
@@ -25,7 +24,7 @@ class Row:
     Attributes:
         depth: 0 for a section of the runbook, 1 for what it demands, 2 for a variant.
         features: ``file`` or ``file: scenario``, of features that claim it.
-        causes: those that these features demand the remediation to find.
+        causes: ``family: cause`` of those that these features demand the remediation's rules to find.
         tests: ``path::test`` of tests that claim it.
         covered: how many of its parts are covered; 0 or 1 where it has none.
         parts: how many parts there are; 1 where it has none.
@@ -73,7 +72,8 @@ def coverage(*, others: bool = True) -> tuple[Row, ...]:
     for claim in (claim for feature in features for claim in _claims(feature)):
         claims.setdefault(claim.id, []).append(claim)
     tests = _tests(sorted((ROOT / "tests").glob("**/test_*.py")))
-    return tuple(_row(depth, one, claims, tests) for top in load_ids() for depth, one in top.walk())
+    families = known_causes()
+    return tuple(_row(depth, one, claims, tests, families) for top in load_ids() for depth, one in top.walk())
 
 
 def as_text(rows: Sequence[Row]) -> str:
@@ -100,7 +100,7 @@ def as_markdown(rows: Sequence[Row]) -> str:
     ]
     for row in rows:
         if row.depth == 0:
-            lines += ["", f"## {row.title}", "", "| id | demand | features | experiment | cause | tests |"]
+            lines += ["", f"## {row.title}", "", "| id | demand | features | experiment | rule: cause | tests |"]
             lines += ["|---|---|---|---|---|---|"]
         lines.append(_line(row))
     return "\n".join(lines) + "\n"
@@ -108,8 +108,10 @@ def as_markdown(rows: Sequence[Row]) -> str:
 
 def _line(row: Row) -> str:
     proof = " ".join(f"{_feature_link(one)}<br>" for one in row.features).removesuffix("<br>")
-    if not proof:
-        proof = "" if row.covered == row.parts else f"**{NOT_COVERED}**" if row.parts == 1 else row.status
+    if not proof and row.status == NOT_COVERED:
+        proof = f"**{NOT_COVERED}**"
+    elif not proof and row.depth and row.parts > 1:
+        proof = row.status
     title = row.title.replace("<", "&lt;").replace("|", "\\|") if row.depth else f"*{row.status}*"
     cells = (
         f"`{row.id}`",
@@ -163,7 +165,13 @@ def _tests(paths: Iterable[Path]) -> dict[str, list[str]]:
     return found
 
 
-def _row(depth: int, one: RunbookId, claims: Mapping[str, Sequence[_Claim]], tests: Mapping[str, Sequence[str]]) -> Row:
+def _row(
+    depth: int,
+    one: RunbookId,
+    claims: Mapping[str, Sequence[_Claim]],
+    tests: Mapping[str, Sequence[str]],
+    families: Mapping[str, str],
+) -> Row:
     leaves = [part for _, part in one.walk() if not part.parts]
     covered = sum(1 for leaf in leaves if claims.get(leaf.id) or tests.get(leaf.id))
     own = claims.get(one.id, ())
@@ -174,7 +182,7 @@ def _row(depth: int, one: RunbookId, claims: Mapping[str, Sequence[_Claim]], tes
         title=one.title,
         features=_unique(f"{c.path.stem}: {c.scenario}" if c.scenario else c.path.stem for c in own),
         experiments=_unique(name for step in steps for name in EXPERIMENT.findall(step)),
-        causes=_unique(name for step in steps for name in _CAUSE.findall(step)),
+        causes=_unique(f"{families.get(name, '?')}: {name}" for step in steps for name in CAUSE.findall(step)),
         tests=_unique(tests.get(one.id, ())),
         covered=covered,
         parts=len(leaves),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from clients.errors import InputError
 from gameday.catalogue import definitions
+from gameday.causes import known_causes
 from gameday.extensions import ROOT, feature_folders, make_local_activities_importable, step_modules
 from gameday.gherkin import ReadFeature, read_feature
 from gameday.lint.experiments import check_experiment_file, is_experiment
@@ -58,7 +59,7 @@ def lint(paths: Sequence[Path]) -> LintResult:
             remedy="give paths, or work in a folder with features/ and experiments/; `gameday new scenario` makes one",
         )
     problems = [*_hidden_packages(files), *_check_ids(files)]
-    steps = definitions(step_modules())
+    steps, causes = definitions(step_modules()), known_causes()
     try:
         ids = list(known_ids())
     except InputError:  # already among the problems where the list is checked; else nothing can be compared with it
@@ -66,7 +67,7 @@ def lint(paths: Sequence[Path]) -> LintResult:
     read, unreadable = _read(files.features)
     problems += unreadable
     for feature in read:
-        problems += check_feature(feature, steps, ids)
+        problems += check_feature(feature, steps, ids, causes)
     used = _used_experiments(read)
     for path in files.experiments:
         problems += check_experiment_file(path, used)

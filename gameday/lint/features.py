@@ -16,6 +16,7 @@ from gameday.lint.problem import Problem, did_you_mean, shown
 from gameday.runbook_ids import claimed_id
 
 EXPERIMENT = re.compile(r'the experiment "([^"]+)"')
+CAUSE = re.compile(r'the causes? "([^"]+)"')
 _TAG_KINDS = ("runbook", "beyond", "experiment")
 _IDS_ARE_IN = "the ids are in docs/runbooks/ids.yaml"
 
@@ -25,13 +26,21 @@ def experiments_of(feature: ReadFeature) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for case in feature.cases for name in _experiments(case)))
 
 
-def check_feature(feature: ReadFeature, steps: Sequence[StepDefinition], ids: Collection[str]) -> list[Problem]:
-    """Everything that is wrong with a feature, by line."""
+def check_feature(
+    feature: ReadFeature, steps: Sequence[StepDefinition], ids: Collection[str], causes: Collection[str]
+) -> list[Problem]:
+    """Everything that is wrong with a feature, by line.
+
+    Args:
+        ids: the ids of the runbook.
+        causes: those that a rule can find.
+    """
     found = [
         *form_problems(feature),
         *_empty_claims(feature),
         *step_problems(feature, steps),
         *_missing_experiments(feature),
+        *_unknown_causes(feature, causes),
         *_tags(feature, ids),
     ]
     return sorted(dict.fromkeys(found))
@@ -99,6 +108,14 @@ def _missing_experiments(feature: ReadFeature) -> Iterator[Problem]:
             except InputError as error:
                 suggestion = did_you_mean(name, known_experiments(), otherwise=error.remedy)
                 yield Problem(shown(feature.path), step.line_number, f"there is no experiment {name!r}", suggestion)
+
+
+def _unknown_causes(feature: ReadFeature, causes: Collection[str]) -> Iterator[Problem]:
+    for step in (step for case in feature.cases for step in case.steps):
+        for cause in CAUSE.findall(step.name):
+            if cause not in causes:
+                suggestion = did_you_mean(cause, causes, otherwise="`gameday steps` lists the causes there are")
+                yield Problem(shown(feature.path), step.line_number, f"no rule finds the cause {cause!r}", suggestion)
 
 
 def _tags(feature: ReadFeature, ids: Collection[str]) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from clients.errors import InputError
 from gameday.lint.problem import Problem, from_error, shown
 from gameday.yaml_lines import read_yaml
-from remediation import policy as remediation_policy
+from remediation.policy import Policy
 
 
 def check_policy(path: Path) -> list[Problem]:
@@ -18,11 +18,8 @@ def check_policy(path: Path) -> list[Problem]:
         return [from_error(error, path)]
     if file.repeated:
         return [Problem(shown(path), line, f"{key!r} stands here twice", "remove one") for key, line in file.repeated]
-    load = getattr(remediation_policy.Policy, "load", None)
-    if load is None:
-        return []
     try:
-        load(path)
+        Policy.load(path)
     except InputError as error:
         key = error.where.removeprefix(str(path)).lstrip(": ")
         place = [int(part) if part.isdigit() else part for part in key.split(".")]
