@@ -109,7 +109,9 @@ def _complete(file: YamlFile) -> Iterator[Problem]:
 
 def _variables(file: YamlFile) -> Iterator[Problem]:
     """Variables that nothing defines: Chaos Toolkit would pass their text on."""
-    defined = {*_keys(file.data.get("configuration")), *_keys(file.data.get("secrets"))}
+    scopes = file.data.get("secrets")
+    secrets = scopes.values() if isinstance(scopes, dict) else ()
+    defined = sorted(name for one in (file.data.get("configuration"), *secrets) for name in _keys(one))
     for place, line in file.lines.items():
         value = _at(file.data, place)
         for name in _VARIABLE.findall(value) if isinstance(value, str) and place[:1] != ("configuration",) else []:
@@ -118,10 +120,8 @@ def _variables(file: YamlFile) -> Iterator[Problem]:
                 yield Problem(shown(file.path), line, what, f"add {name} to it, or use one of {', '.join(defined)}")
 
 
-def _keys(data: Any) -> set[str]:
-    if not isinstance(data, dict):
-        return set()
-    return {str(key) for key in data} | {str(k) for value in data.values() if isinstance(value, dict) for k in value}
+def _keys(data: Any) -> list[str]:
+    return [str(key) for key in data] if isinstance(data, dict) else []
 
 
 def _at(data: Any, place: Place) -> Any:

@@ -1,4 +1,4 @@
-"""Writing the next failure: what `gameday new scenario` writes runs as it is, and so does the documentation's example."""
+"""Writing the next failure: what `gameday new scenario` writes runs as it is, and so does the page that explains it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_test_that_comes_with_it_passes(tmp_path: Path) -> None:
 def test_a_new_scenario_whose_fault_does_nothing_is_invalid(tmp_path: Path) -> None:
     assert gameday("new", "scenario", "gpu_fan_stops", cwd=tmp_path).returncode == 0
     experiment = tmp_path / "experiments" / "gpu-fan-stops.yaml"
-    text = experiment.read_text().replace("qty: 1", "qty: 0").replace("func: some_not_ready", "func: some_not_ready")
+    text = experiment.read_text().replace("qty: 1", "qty: 0")
     experiment.write_text(text.replace("timeout_seconds: 20}\n# What undoes", "timeout_seconds: 4}\n# What undoes"))
     played = gameday("run", "gpu_fan_stops.feature", cwd=tmp_path)
     assert played.returncode == 3, played.stdout + played.stderr
