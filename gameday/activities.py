@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
-import experiments
+from gameday.extensions import put_ours_on_the_path
 
 _HELPERS = ("cluster",)
 """Modules in experiments/ that activities are built on, and that hold none."""
@@ -36,7 +36,9 @@ class KnownActivity:
 
 def activities() -> tuple[KnownActivity, ...]:
     """Every public function of the modules in experiments/, by module and place in it."""
-    names = [one.name for one in pkgutil.iter_modules(experiments.__path__) if one.name not in _HELPERS]
+    put_ours_on_the_path()
+    package = importlib.import_module("experiments")
+    names = [one.name for one in pkgutil.iter_modules(package.__path__) if one.name not in _HELPERS]
     return tuple(known for name in sorted(names) for known in _of_module(f"experiments.{name}"))
 
 

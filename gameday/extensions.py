@@ -56,7 +56,7 @@ def step_modules(*, local: bool = True, others: bool = True) -> tuple[str, ...]:
 
     Raises InputError that names the module which cannot be imported.
     """
-    _put_ours_on_the_path()
+    put_ours_on_the_path()
     ours = [f"steps.{path.stem}" for path in _sources(ROOT / "steps")]
     names = [importlib.import_module(name).__name__ for name in ours]
     for entry in _entries(STEPS_GROUP) if others else ():
@@ -69,13 +69,13 @@ def step_modules(*, local: bool = True, others: bool = True) -> tuple[str, ...]:
 
 def make_local_activities_importable() -> None:
     """Let the Python functions that experiments call lie in the current folder too, as `chaos run` does."""
-    _put_ours_on_the_path()
+    put_ours_on_the_path()
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)
 
 
-def _put_ours_on_the_path() -> None:
+def put_ours_on_the_path() -> None:
     """Folders named steps/ and experiments/ in the current one are no packages, and hide ours from an editable
     install, whose finder is asked last; a package on the path itself comes before a mere folder.
     """

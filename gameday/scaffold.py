@@ -87,8 +87,15 @@ def new_scenario(name: str, kind: Kind, folder: Path | None = None) -> NewScenar
         keep_trailing_newline=True,
         autoescape=select_autoescape(),
     )
-    for path, template in templates.items():
-        _write(folder / path, environment.get_template(template).render(values))
+    written: list[Path] = []
+    try:
+        for path, template in templates.items():
+            _write(folder / path, environment.get_template(template).render(values))
+            written.append(folder / path)
+    except EnvironmentUnusable:
+        for path in written:  # half a scenario would stand in the way of the next attempt
+            path.unlink()
+        raise
     return made
 
 
@@ -123,8 +130,6 @@ def _write(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x") as file:
             file.write(text)
-    except FileExistsError as error:
-        raise InputError("this file is there already", where=str(path), remedy="choose another name") from error
     except OSError as error:
         raise EnvironmentUnusable(
             f"cannot be written: {error.strerror}", where=str(path), remedy="work in a folder that you can write to"

@@ -151,7 +151,7 @@ def _of_path(path: Path) -> _Files:
 
 def _of_folder(folder: Path) -> _Files:
     """What lies at its usual place in a folder of work."""
-    ours = folder.resolve() == ROOT
+    hides = folder.resolve() == Path.cwd() != ROOT
     candidates = (folder / "policy.yaml", folder / "remediation" / "policy.yaml")
     experiments = folder if folder.name == "experiments" else folder / "experiments"
     packages = [folder / name / "__init__.py" for name in ("experiments", "steps")]
@@ -161,7 +161,7 @@ def _of_folder(folder: Path) -> _Files:
         policies=tuple(path for path in candidates if path.is_file()),
         ids=tuple(path for path in (folder / "docs" / "runbooks" / "ids.yaml",) if path.is_file()),
         tests=tuple(sorted((folder / "tests").glob("**/test_*.py"))),
-        packages=() if ours else tuple(path for path in packages if path.is_file()),
+        packages=tuple(path for path in packages if hides and path.is_file()),
     )
 
 

@@ -134,7 +134,11 @@ def test_two_definitions_of_one_sentence(folder: Path) -> None:
             "    provider:\n      type: python\n      module: experiments.pods\n      func: some",
             "30: the last probe has no tolerance: it proves nothing",
         ),
-        ("${release}", "${relaese}", "19: ${relaese} is not in the configuration; add relaese to it, or use one of namespace, release"),
+        (
+            "${release}",
+            "${relaese}",
+            "19: ${relaese} is not in the configuration; add relaese to it, or use one of namespace, release",
+        ),
         ("rollbacks:\n", "rollbocks:\n", "1: the experiment has no rollbacks; undo there what the method did"),
         ("method:", "methods:", "1: the method has no action: nothing breaks"),
         ("type: action", "type: probe\n    tolerance: true", "22: the method has no action: nothing breaks"),
