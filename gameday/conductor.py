@@ -144,7 +144,7 @@ def _session(request: RunRequest, folder: Path, timeline: Timeline, progress: Pr
         profile=request.profile,
         timeline=timeline,
         progress=progress,
-        remediator=request.remediator(cluster.kubeconfig),
+        make_remediator=request.remediator,
         cluster=cluster,
     )
 

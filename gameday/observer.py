@@ -84,6 +84,11 @@ class ReleaseObserver:
         with self._lock:
             return list(self._pods.values())
 
+    def deployment_names(self) -> tuple[str, ...]:
+        """The release's own Deployments."""
+        with self._lock:
+            return tuple(self._deployments)
+
     def _follow(self, lister: Callable[..., Any], cache: dict[str, Any]) -> None:
         while not self._stopping.is_set():
             one = watch.Watch()

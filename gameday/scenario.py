@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from clients.errors import DeadlineExceeded, GamedayError, OperationFailed
 from gameday.evidence import ScenarioEvidence, Window, between, count_at, window
 from gameday.experiment import ExperimentEvent, ExperimentRun, find_experiment
 from gameday.judge import Judgement, Recovery, breach, find_recovery, judge
+from gameday.safety import SafetyWatch
 from gameday.session import GameDay
 from remediation.model import Outcome, RemediationEvent
 
@@ -53,6 +55,7 @@ class ScenarioRun:
     _stop_remediation: threading.Event = field(default_factory=threading.Event)
     _remediation_thread: threading.Thread | None = None
     _remediation_error: str = ""
+    _safety: SafetyWatch | None = None
 
     def await_steady_state(self) -> None:
         """Wait until every pod is ready and the clients are well for the settling window.
@@ -100,6 +103,8 @@ class ScenarioRun:
     def remediate(self, *, timeout_seconds: float) -> Outcome:
         """Run the remediation until it is done or its time is up; returns what it says of itself."""
         self._phase("remediate")
+        if self._safety is None:
+            self._safety = SafetyWatch.begin(self.day, time.monotonic())
         self._remediation_thread = threading.Thread(target=self._remediate, args=(timeout_seconds,), name="remediation")
         self._remediation_thread.start()
         while self._remediation_thread.is_alive():
@@ -197,9 +202,18 @@ class ScenarioRun:
 
     def judged(self, failures: list[str]) -> Judgement:
         """The verdict on the evidence."""
-        evidence = self.evidence()
-        self._mark_healthy(evidence)
-        return judge(self.evidence(), self.day.slo, failures)
+        self._mark_healthy(self.evidence())
+        return judge(self.evidence(), self.day.slo, [*failures, *self._unsafe()])
+
+    def _unsafe(self) -> list[str]:
+        """Where the remediation went beyond what any may do; its calls are kept."""
+        if self._safety is None:
+            return []
+        self._safety.keep(self.day.folder / "calls.jsonl", self.name)
+        found = self._safety.breaches()
+        for breach_of_envelope in found:
+            self.day.timeline.add("remediation", "unsafe", scenario=self.name, why=breach_of_envelope)
+        return [f"unsafe: {each}" for each in found]
 
     def stop(self, *, interrupted: bool) -> None:
         """Stop the remediation and let the experiment roll back; waits until it has."""
@@ -219,7 +233,7 @@ class ScenarioRun:
     def _remediate(self, timeout_seconds: float) -> None:
         try:
             self.outcome = self.day.remediator.remediate(
-                self.day.remediation_target(),
+                self.day.gate.through(self.day.remediation_target()),
                 emit=self._on_remediation,
                 stop=self._stop_remediation,
                 deadline_seconds=timeout_seconds,
@@ -229,6 +243,8 @@ class ScenarioRun:
             self.day.timeline.add("remediation", "broke", scenario=self.name, error=self._remediation_error)
 
     def _on_remediation(self, event: RemediationEvent) -> None:
+        details = json.loads(self.day.gate.named_as_outside(json.dumps(event.details)))
+        event = RemediationEvent(event.name, event.monotonic_seconds, details)
         self.remediation_events.append(event)
         self.day.timeline.add(
             "remediation", event.name, scenario=self.name, at_seconds=event.monotonic_seconds, **_renamed(event.details)

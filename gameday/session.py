@@ -17,9 +17,11 @@ from clients.kube import KubeClient
 from clients.registry import RegistryClient
 from clients.router import RouterClient
 from gameday.evidence import PodCount
+from gameday.intercept.gate import Gate
 from gameday.load_driver import LoadDriver
 from gameday.observer import ReleaseObserver
 from gameday.progress import Progress
+from gameday.remediators import RemediatorFactory
 from gameday.slo import Slo
 from gameday.timeline import Timeline
 from load.profile import LoadProfile
@@ -64,9 +66,11 @@ class GameDay:
     profile: LoadProfile
     timeline: Timeline
     progress: Progress
-    remediator: Remediator
+    make_remediator: RemediatorFactory
     cluster: Cluster
     _target: Target | None = None
+    _gate: Gate | None = None
+    _remediator: Remediator | None = None
     _load: LoadDriver | None = None
     _observer: ReleaseObserver | None = None
     _names: dict[str, int] = field(default_factory=dict)
@@ -78,6 +82,20 @@ class GameDay:
         if self._load is None:
             raise EnvironmentUnusable("the load has not been started")
         return self._load
+
+    @property
+    def gate(self) -> Gate:
+        """What stands between the remediation and the world, and records its calls."""
+        if self._gate is None:
+            raise EnvironmentUnusable("the remediation has no way to the cluster yet")
+        return self._gate
+
+    @property
+    def remediator(self) -> Remediator:
+        """The remediation under test; it knows only the kubeconfig of the gate."""
+        if self._remediator is None:
+            self._remediator = self.make_remediator(self.gate.kubeconfig)
+        return self._remediator
 
     @property
     def observer(self) -> ReleaseObserver:
@@ -124,6 +142,9 @@ class GameDay:
         )
         endpoint = f"{subject.release}.{subject.namespace}.svc.cluster.local:8000"
         self.registry().register(subject.environment, subject.model, endpoint, subject.namespace)
+        self._gate = Gate(self.cluster.kubeconfig, subject.namespace)
+        self._gate.open()
+        self.timeline.add("run", "remediation-identity", identity=self._gate.identity)
         self._observer = ReleaseObserver(
             self.cluster.kubeconfig, subject.namespace, subject.release, self.timeline, self._show_pods
         )
@@ -140,6 +161,9 @@ class GameDay:
             self._load.stop()
         if self._observer is not None:
             self._observer.stop()
+        if self._gate is not None:
+            self._gate.close()
+            self._gate = None
 
     def forget_remediation(self) -> None:
         """Remove the remediation's ledger: each scenario begins with unspent hourly limits."""

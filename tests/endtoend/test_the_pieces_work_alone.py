@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
@@ -10,16 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from cluster.providers.embedded import EmbeddedProvider
-from gameday.progress import Progress
-from gameday.remediators import runbook
-from gameday.session import GameDay, Subject, available
-from gameday.slo import Slo
-from gameday.timeline import Timeline
-from load.profile import LoadProfile
-from tests.endtoend.harness import ROOT, environment, leftovers, wait_for
+from gameday.session import GameDay, available
+from tests.endtoend.days import running_day
+from tests.endtoend.harness import ROOT, environment, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.helm, pytest.mark.slow, pytest.mark.timeout(150)]
 
@@ -27,28 +20,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.helm, pytest.mark.slow, pytest.ma
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GameDay]:
     """A cluster with both charts installed, the model registered, and load."""
-    folder = tmp_path_factory.mktemp("alone")
-    provider = EmbeddedProvider(ROOT / "services" / "images.yaml", ROOT / "cluster" / "gameday.yaml")
-    cluster = provider.up("alone", state_dir=folder / "state", detached=False)
-    chart, platform = ROOT / "charts" / "vllm-deployment", ROOT / "charts" / "platform"
-    day = GameDay(
-        folder=folder,
-        subject=Subject(chart, (chart / "values-gameday.yaml",), platform, (platform / "values-gameday.yaml",)),
-        slo=Slo.load(ROOT / "slo" / "gameday.yaml"),
-        profile=LoadProfile(),
-        timeline=Timeline(folder / "timeline.jsonl"),
-        progress=Progress(Console(file=io.StringIO())),
-        remediator=runbook(cluster.kubeconfig),
-        cluster=cluster,
-    )
-    try:
-        day.install()
-        day.begin()
+    with running_day(tmp_path_factory.mktemp("alone")) as day:
         yield day
-    finally:
-        day.end()
-        provider.down(folder / "state")
-    assert leftovers(folder) == []
 
 
 def status(day: GameDay) -> str:
