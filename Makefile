@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: gameday test conformance lint bench clean help
+.PHONY: gameday test conformance lint docs bench clean help
 
 help: ## show the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -25,8 +25,11 @@ test: $(VENV)/.dev ## lint, types, contracts, unit tests, and the features on th
 conformance: $(VENV)/.dev ## replay recordings of a real cluster: table, exit code 1 on a difference
 	@$(BIN)/python -m tests.conformance $(ARGS)
 
-lint: $(VENV)/.dev ## ruff, mypy, import contracts
+lint: $(VENV)/.dev ## ruff, mypy, import contracts, gameday lint
 	@BIN=$(BIN) scripts/lint
+
+docs: $(VENV)/.runtime ## write the generated pages: docs/steps.md, activities.md, coverage.md
+	@BIN=$(BIN) scripts/docs
 
 bench: $(VENV)/.dev ## print the benchmark table
 	@$(BIN)/python -m benchmarks

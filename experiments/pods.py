@@ -21,6 +21,15 @@ def all_ready(release: str, namespace: str, timeout_seconds: float) -> bool:
     return _await_pods(release, namespace, satisfied, timeout_seconds)
 
 
+def some_not_ready(release: str, namespace: str, timeout_seconds: float) -> bool:
+    """Whether, within the time, fewer pods of the release are Ready than its Deployment wants."""
+
+    def satisfied(pods: list[Pod]) -> bool:
+        return sum(map(_ready, pods)) < _desired(release, namespace)
+
+    return _await_pods(release, namespace, satisfied, timeout_seconds)
+
+
 def oom_killed(release: str, namespace: str, timeout_seconds: float) -> bool:
     """Whether, within the time, a pod was killed for its memory while at least one other pod is Ready."""
 

@@ -1,4 +1,4 @@
-@control
+@control @beyond:no-failure
 Feature: Without a failure the remediation changes nothing
   A remediation that repairs what is not broken is a hazard of its own, and a harness that fails a healthy service is
   worthless. No failure is injected here.

@@ -1,4 +1,4 @@
-@runbook:scenario-1 @runbook:quick-reference-crash-looping @experiment:oom-crash-loop
+@runbook:scenario-1-oom @runbook:quick-reference-crash-looping-oom @experiment:oom-crash-loop
 Feature: Some pods crash loop because the model does not fit into its memory limit
   Runbook scenario 1, "Mixed Pod Status". An upgrade lowered the memory limit below what the model needs: the pods of the
   new version are killed while they load it, and the pods of the old version keep serving. A kernel OOM kill leaves no

@@ -1,4 +1,4 @@
-@runbook:scenario-3 @runbook:quick-reference-registry-disabled @experiment:registry-disabled
+@runbook:scenario-3-disabled @runbook:quick-reference-registry-disabled @experiment:registry-disabled
 Feature: The registry shows a healthy model as disabled
   Runbook scenario 3, "Registry Status Mismatch". Somebody disabled the model by mistake: no reason and no owner are kept.
   Every pod is healthy, yet the router refuses all requests for the model. A rollback would not help and must not

@@ -11,8 +11,9 @@ from rich.console import Console
 
 from clients.errors import GamedayError, InputError
 from cluster.cli import app as cluster_app
+from gameday import authoring
 from gameday.conductor import RunRequest, run
-from gameday.features import find_features
+from gameday.features import find_features, local_features
 from gameday.providers import ClusterRequest
 from gameday.remediators import load_factory
 from gameday.report import render
@@ -34,7 +35,7 @@ app.add_typer(cluster_app, name="cluster")
 @app.command("run")
 def run_command(
     features: Annotated[
-        list[str] | None, typer.Argument(help="feature files, folders or names; all by default")
+        list[str] | None, typer.Argument(help="feature files, folders or names; all built-in ones by default")
     ] = None,
     chart: Annotated[Path, typer.Option(help="the vLLM chart under test")] = ROOT / "charts" / "vllm-deployment",
     values: Annotated[list[Path] | None, typer.Option(help="values files for it, later ones win")] = None,
@@ -97,14 +98,17 @@ def report_command(folder: Annotated[Path, typer.Argument(help="a run folder")])
 
 @app.command("features")
 def features_command() -> None:
-    """List the built-in features."""
-    for path in find_features([]):
-        typer.echo(f"{path.stem:<24}{_title(path)}")
+    """List the features: those that a run without arguments plays, and those in ./features."""
+    for path in dict.fromkeys((*find_features([]), *local_features())):
+        typer.echo(f"{path.stem:<32}{_title(path)}")
 
 
 def _title(path: Path) -> str:
     lines = path.read_text().splitlines()
     return next((line.removeprefix("Feature:").strip() for line in lines if line.startswith("Feature:")), "")
+
+
+authoring.register(app)
 
 
 def main() -> None:

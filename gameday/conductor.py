@@ -25,7 +25,7 @@ from gameday import pytest_plugin
 from gameday.bundle import collect_cluster_evidence
 from gameday.charts import render
 from gameday.experiment import check_experiment, find_experiment
-from gameday.features import STEP_MODULES, check_features
+from gameday.features import check_features, load_steps
 from gameday.progress import Progress
 from gameday.providers import ClusterRequest, running_cluster
 from gameday.pytest_plugin import GameDayPlugin
@@ -122,7 +122,7 @@ def _run_pytest(plugin: GameDayPlugin, features: Sequence[Path], folder: Path) -
     pytest_plugin.FEATURES[:] = [path.resolve() for path in features]
     sys.modules.pop("steps.test_features", None)
     module = Path(pytest_plugin.__file__).parent.parent / "steps" / "test_features.py"
-    plugins = ["no:cacheprovider", "no:pytest-kind", "no:locust", *STEP_MODULES]
+    plugins = ["no:cacheprovider", "no:pytest-kind", "no:locust", *load_steps(features)]
     arguments = [
         *(str(module), "-q", "--no-header", "--capture=sys", "-o", "addopts=", "-c", os.devnull),
         *("--rootdir", str(module.parent.parent)),

@@ -19,8 +19,9 @@ from typing import Any
 import yaml
 
 from clients.errors import DeadlineExceeded, InputError, OperationFailed
+from gameday.extensions import ROOT, experiment_folders, make_local_activities_importable
 
-EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
+EXPERIMENTS = ROOT / "experiments"
 _CONTROL = {"gameday": {"provider": {"type": "python", "module": "gameday.chaos_control"}}}
 
 
@@ -33,13 +34,23 @@ class ExperimentEvent:
     detail: dict[str, Any]
 
 
+def known_experiments() -> tuple[str, ...]:
+    """The names of all experiments: of the current folder, ours, and those of packages."""
+    found = [path.stem for folder in experiment_folders() for path in sorted(folder.glob("*.yaml"))]
+    return tuple(dict.fromkeys(found))
+
+
 def find_experiment(name: str) -> Path:
-    """The file of a built-in experiment, or of one given by path. Raises InputError."""
-    for path in (Path(name), EXPERIMENTS / f"{name}.yaml", EXPERIMENTS / f"{name}.json"):
+    """The file of an experiment, by path or by name (see `extensions.experiment_folders`). Raises InputError."""
+    named = [folder / f"{name}{suffix}" for folder in experiment_folders() for suffix in (".yaml", ".json")]
+    for path in (Path(name), *named):
         if path.is_file():
             return path
-    known = ", ".join(sorted(path.stem for path in EXPERIMENTS.glob("*.yaml")))
-    raise InputError(f"there is no experiment {name!r}", where=str(EXPERIMENTS), remedy=f"known are: {known}")
+    raise InputError(
+        f"there is no experiment {name!r}",
+        where=str(EXPERIMENTS),
+        remedy=f"known are: {', '.join(sorted(known_experiments()))}",
+    )
 
 
 def check_experiment(path: Path) -> None:
@@ -54,6 +65,7 @@ def check_experiment(path: Path) -> None:
     from chaoslib.exceptions import ChaosException
     from chaoslib.experiment import ensure_experiment_is_valid
 
+    make_local_activities_importable()
     try:
         ensure_experiment_is_valid(experiment)
     except ChaosException as error:
@@ -102,7 +114,12 @@ class ExperimentRun:
         with self._journal.with_suffix(".log").open("wb") as log:
             self._process = subprocess.Popen(
                 command,
-                env={**os.environ, **self._environment, "GAMEDAY_HOLD_FD": str(theirs.fileno())},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": _python_path(),
+                    **self._environment,
+                    "GAMEDAY_HOLD_FD": str(theirs.fileno()),
+                },
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -191,3 +208,8 @@ class ExperimentRun:
             return ""
         errors = [line for line in lines if "ERROR" in line or "CRITICAL" in line]
         return "; ".join((errors or lines)[-3:])
+
+
+def _python_path() -> str:
+    """Our packages come first: a folder experiments/ in the current one must not hide them (see `extensions`)."""
+    return os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
