@@ -17,6 +17,7 @@ WINDOW_SECONDS = 3.0
 
 @then("the post-incident checklist holds item by item")
 def checklist_holds(run: ScenarioRun) -> None:
+    """Every item of the runbook's checklist is verified and holds; the postmortem is the one that the run wrote."""
     target, kubeconfig = run.day.remediation_target(), run.day.cluster.kubeconfig
     policy = Policy(traffic_window_seconds=WINDOW_SECONDS, settling_seconds=run.day.slo.settling_window_seconds)
     kube = KubeClient(kubeconfig)
