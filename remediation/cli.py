@@ -32,6 +32,7 @@ from remediation.observe import Observer
 from remediation.plan import plan as make_plan
 from remediation.policy import Policy
 from remediation.remedy import Situation
+from remediation.rootcause import failure_points, report
 from remediation.snapshot import Snapshot
 from remediation.verify import check
 
@@ -114,8 +115,7 @@ def diagnose(
         _print_json(seen, decision=render.decision_facts(seen.decision))
     else:
         _print_lines(render.snapshot_lines(seen.snapshot))
-        for finding in seen.findings:
-            _print_lines(render.finding_lines(finding))
+        _print_lines(report(failure_points(seen.snapshot, seen.situation.policy)))
         _print_lines(render.decision_lines(seen.decision))
     raise typer.Exit(1 if seen.findings else 0)
 

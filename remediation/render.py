@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from remediation.actions.base import Action
-from remediation.model import Decision, Finding, JsonValue
+from remediation.model import Decision, JsonValue
 from remediation.remedy import Plan
 from remediation.snapshot import Snapshot
 
@@ -63,14 +63,6 @@ def decision_facts(decision: Decision) -> dict[str, JsonValue]:
     facts["action"] = decision.action.value
     facts["causes"] = [finding.cause for finding in decision.findings]
     return facts
-
-
-def finding_lines(finding: Finding) -> Iterator[str]:
-    """A finding with what speaks for and against it."""
-    state = "" if finding.confirmed else ", not confirmed"
-    yield f"finding: {finding.cause} ({finding.confidence:.0%}{state}): {finding.summary}"
-    yield from (f"  for:     {text}" for text in finding.evidence)
-    yield from (f"  against: {text}" for text in finding.against)
 
 
 def snapshot_lines(snapshot: Snapshot) -> Iterator[str]:
