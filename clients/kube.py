@@ -167,10 +167,13 @@ class KubeClient:
         return self._call(self._custom.delete_namespaced_custom_object, given, missing_ok=True) is not None
 
     def watch(self, resource: str, namespace: str, *, labels: str = "", timeout_seconds: float) -> Iterator[JsonObject]:
-        """The objects of a resource as they are, and again whenever they change, until the time is over."""
+        """The objects of a resource as they are, and again whenever they change, until the time is over.
+
+        An empty namespace means all of them.
+        """
         api, stem = self._resource(resource)
-        method = getattr(api, f"list_namespaced_{stem}")
-        given = {"namespace": namespace, **({"label_selector": labels} if labels else {})}
+        method = getattr(api, f"list_namespaced_{stem}" if namespace else f"list_{stem}_for_all_namespaces")
+        given = {**({"namespace": namespace} if namespace else {}), **({"label_selector": labels} if labels else {})}
         seconds = max(1, round(timeout_seconds))
         options = {"watch": True, "timeout_seconds": seconds, "_preload_content": False}
         try:

@@ -1,4 +1,4 @@
-"""`remediate diagnose | plan | apply | verify`: the runbook for a person on call.
+"""`remediate diagnose | plan | apply | verify | watch`: the runbook for a person on call.
 
 Exit codes: 0 repaired or nothing to do, 1 not repaired or something is wrong, 2 it could not be tried.
 """
@@ -27,6 +27,8 @@ from remediation import checklist, render
 from remediation.decide import decide
 from remediation.discover import Wish, discover
 from remediation.engine import RunbookRemediator, connect
+from remediation.fleet import Fleet
+from remediation.fleet import Release as FoundRelease
 from remediation.model import Decision, Finding, Outcome, RemediationEvent, Target
 from remediation.observe import Observer
 from remediation.plan import plan as make_plan
@@ -204,6 +206,34 @@ def verify(
     else:
         _print_lines(checklist.lines(items))
     raise typer.Exit(0 if checklist.done(items) else 1)
+
+
+@app.command()
+def watch(
+    selector: Annotated[str, typer.Option("--selector", "-l", help="Label selector of the releases' Deployments.")],
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    policy_file: PolicyFile = None,
+    hands_off_seconds: Annotated[float, typer.Option(help="Leave a release alone after handing it over.")] = 3600.0,
+) -> None:
+    """Keep repairing every release that a selector finds, in all namespaces, until it is stopped."""
+    policy = Policy.load(policy_file)
+    remediator = RunbookRemediator(kubeconfig, context, policy, patience_seconds=policy.settling_seconds)
+    stop, started = _stop_on_signals(), time.monotonic()
+
+    def tell(release: FoundRelease, said: RemediationEvent | Outcome) -> None:
+        name = "/".join(release)
+        if isinstance(said, Outcome):
+            if said.status != "nothing_to_do":
+                typer.echo(f"{name}: {said.status}: {said.summary}")
+        elif said.name != "observed":
+            typer.echo(f"{name}: {_event_line(said, started)}")
+
+    kube = KubeClient(kubeconfig, context)
+    try:
+        Fleet(kube, selector, remediator, tell, hands_off_seconds=hands_off_seconds).run(stop)
+    finally:
+        kube.close()
 
 
 def main() -> None:
