@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import api, cluster_start, gameday_run, idle_cpu, install, load_fidelity, scale
+from benchmarks import api, cluster_start, decision, gameday_run, idle_cpu, install, load_fidelity, scale
 from benchmarks.result import Benchmark, Outcome
 from benchmarks.table import notes, table
 from clients.errors import GamedayError
@@ -24,7 +24,7 @@ RESULTS = Path(__file__).resolve().parent / "results.md"
 EXIT_UNUSABLE = 2
 BENCHMARKS: dict[str, Benchmark] = {
     module.BENCHMARK.name: module.BENCHMARK
-    for module in (cluster_start, install, gameday_run, load_fidelity, idle_cpu, api, scale)
+    for module in (cluster_start, install, gameday_run, load_fidelity, idle_cpu, api, scale, decision)
 }
 
 
