@@ -11,6 +11,8 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +189,19 @@ class KubeClient:
                 response.close()
         except Exception as error:
             raise self._explained(error) from error
+
+    def clock_ahead_seconds(self) -> float:
+        """How far this machine's clock is ahead of the API server's, by the Date of an answer (whole seconds)."""
+        before = datetime.now(UTC)
+        try:
+            answer = self._api.call_api("GET", f"{self.server}/version", header_params={}, _request_timeout=5)
+            stamp = answer.headers.get("Date", "")
+        except Exception as error:
+            raise self._explained(error) from error
+        if not stamp:
+            return 0.0
+        middle = before + (datetime.now(UTC) - before) / 2
+        return (middle - parsedate_to_datetime(stamp)).total_seconds() - 0.5  # Date is cut off to whole seconds
 
     def close(self) -> None:
         """Close the connections. The object must not be used afterwards."""

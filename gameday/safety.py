@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gameday.session import GameDay
 
 REDIS_SECONDS = 2.0
+FORBIDDEN = 403
 _FLUSHES = ("cmdstat_flushdb", "cmdstat_flushall")
 
 
@@ -40,7 +41,10 @@ class SafetyWatch:
     def breaches(self) -> list[str]:
         """Where the remediation went beyond what any may do; empty when it did not."""
         flushes = max(0, redis_flushes(self.day) - self.flushes_before)
-        return breaches(self.calls(), self.day.observer.counts, self._envelope(), flushes=flushes)
+        calls = self.calls()
+        denied = sorted({call.what for call in calls if call.status == FORBIDDEN})
+        found = breaches(calls, self.day.observer.counts, self._envelope(), flushes=flushes)
+        return [*found, *(f"its role does not allow: {what}" for what in denied)]
 
     def calls(self) -> list[Call]:
         """What it asked of the API server, the registry and the router."""

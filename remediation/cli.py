@@ -25,8 +25,9 @@ from clients.helm import HelmClient
 from clients.kube import KubeClient
 from remediation import checklist, render
 from remediation.decide import decide
+from remediation.diagnose import bad_input
 from remediation.discover import Wish, discover
-from remediation.engine import RunbookRemediator, connect
+from remediation.engine import RunbookRemediator, check_clocks, connect
 from remediation.fleet import Fleet
 from remediation.fleet import Release as FoundRelease
 from remediation.model import Decision, Finding, Outcome, RemediationEvent, Target
@@ -141,6 +142,8 @@ def plan(
     wish = Wish(release, namespace, environment, model, router_url, registry_url, _api_key(api_key_file), chart)
     seen = _assess(Access(wish, kubeconfig, context), Policy.load(policy_file))
     planned = make_plan(seen.decision, seen.situation)
+    if not planned.actions and (problem := bad_input(seen.situation)):
+        raise InputError(problem, where=f"release {release}", remedy="give a chart and values that have it")
     if output is Format.JSON:
         _print_json(seen, decision=render.decision_facts(seen.decision), plan=render.as_json(planned))
     else:
@@ -179,6 +182,8 @@ def apply(
 
     outcome = remediator.remediate(target, emit=emit, stop=stop, deadline_seconds=deadline_seconds)
     _print_outcome(outcome, output)
+    if outcome.bad_input:
+        raise typer.Exit(UNUSABLE)
     raise typer.Exit(0 if outcome.status in ("repaired", "nothing_to_do") else 1)
 
 
@@ -269,6 +274,7 @@ def _observing(access: Access, policy: Policy) -> Iterator[Observer]:
 def _kube(access: Access) -> Iterator[KubeClient]:
     kube = KubeClient(access.kubeconfig, access.context)
     try:
+        check_clocks(kube, Policy())
         yield kube
     finally:
         kube.close()

@@ -32,6 +32,12 @@ def remedies(situation: Situation, rules: Sequence[RuleFamily] | None = None) ->
     return Remedies(found)
 
 
+def bad_input(situation: Situation, rules: Sequence[RuleFamily] | None = None) -> str:
+    """Why a repair is impossible until a person has mended what we were given; empty when nothing is."""
+    known = remedies(situation, rules).by_cause.values()
+    return "; ".join(each.reason for each in known if isinstance(each, Refusal) and each.bad_input)
+
+
 def revision_helps(revision: HelmRevision, findings: Sequence[Finding], rules: Sequence[RuleFamily] | None) -> bool:
     """Whether no family objects that a revision suffers from the same."""
     judges = [family.rollback_helps for family in _given(rules) if family.rollback_helps is not None]

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from clients.errors import GamedayError
+from clients.errors import EnvironmentUnusable, GamedayError, InputError
 from clients.helm import HelmClient
 from clients.kube import KubeClient
 from remediation.act import Actor
 from remediation.actions.base import Action, ActionResult
 from remediation.actions.workload import RestoreStrategy, ResumeAutoscaling
 from remediation.decide import ROLLED_BACK, decide
+from remediation.diagnose import bad_input
 from remediation.http import HttpCompletions, HttpRegistry
 from remediation.lease import Lease
 from remediation.ledger import Ledger
@@ -105,6 +106,8 @@ class Remediation:
                 return self._unfound(validation, failure)
             try:
                 outcome, done, failure = self._round(failure)
+            except InputError:
+                raise
             except GamedayError as error:
                 return self._escalate(str(error))
             if outcome is not None:
@@ -166,6 +169,8 @@ class Remediation:
         self._emit("planned", plan=as_json(planned))
         if planned.refused or not planned.actions:
             why = planned.refused or "no action is known"
+            if problem := bad_input(situation, self.observer.rules):
+                return replace(self._escalate(problem, _summaries(findings)), bad_input=True), None, ""
             if failure:
                 return self._escalate(f"{failure}; {why}", _summaries(findings), failed=True), None, ""
             return self._escalate(why, _summaries(findings)), None, ""
@@ -257,6 +262,8 @@ class Remediation:
         """A snapshot, or None when the cluster did not answer this time."""
         try:
             snapshot = self.observer.observe()
+        except InputError:
+            raise  # what we were given cannot be used: looking again does not help
         except GamedayError as error:
             self._note_facts({"problem": str(error)})
             return None
@@ -315,6 +322,7 @@ class RunbookRemediator:
         lease = Lease(kube, target.namespace, target.release, self.policy.lease_seconds, stop.set)
         wakeups = WakeUps(kube, target.namespace, INSTANCE.format(target.release))
         try:
+            check_clocks(kube, self.policy)
             if not lease.acquire(stop, deadline):
                 return _somebody_else(lease, emit)
             wakeups.start()
@@ -335,6 +343,21 @@ def connect(kube: KubeClient, helm: HelmClient, target: Target, policy: Policy) 
     observer = Observer(kube, target, policy, HttpCompletions(), registry)
     ledger = Ledger(kube, target.namespace, target.release, policy)
     return observer, Actor(kube, helm, observer, target, policy, registry, ledger)
+
+
+def check_clocks(kube: KubeClient, policy: Policy) -> None:
+    """Ages are differences of two clocks: refuse to judge any when they disagree.
+
+    Raises:
+        EnvironmentUnusable: this machine's clock and the cluster's differ by more than the policy allows.
+    """
+    ahead_seconds = kube.clock_ahead_seconds()
+    if abs(ahead_seconds) <= policy.clock_difference_seconds:
+        return
+    direction = "ahead of" if ahead_seconds > 0 else "behind"
+    problem = f"this machine's clock is {abs(ahead_seconds):.0f} s {direction} the cluster's"
+    remedy = "set the clocks right: how long pods have been ready cannot be judged"
+    raise EnvironmentUnusable(problem, where=kube.server, remedy=remedy)
 
 
 def temporary_changes(snapshot: Snapshot) -> tuple[Action, ...]:

@@ -139,9 +139,18 @@ class HttpRegistry:
 
 
 def _entry(row: Mapping[str, Any]) -> RegistryEntry:
+    """An entry as the registry writes it.
+
+    Raises:
+        InputError: it is none, so whatever answered is no model registry.
+    """
+
     def text(key: str) -> str:
         return str(row.get(key) or "")
 
+    if not (text("model_name") and text("status")):
+        problem = "what answers there is no model registry: its entry has no model_name and status"
+        raise InputError(problem, where="model registry", remedy="check --registry-url")
     return RegistryEntry(
         model=text("model_name"),
         environment=text("environment"),

@@ -208,9 +208,13 @@ OutcomeStatus = Literal["repaired", "nothing_to_do", "escalated", "failed"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a remediation ended, and what remains to be done by people."""
+    """How a remediation ended, and what remains to be done by people.
+
+    `bad_input`: it could not do its work because of what it was given (a chart without the values it needs, say).
+    """
 
     status: OutcomeStatus
     summary: str
     events: tuple[RemediationEvent, ...] = ()
     remains: tuple[str, ...] = ()
+    bad_input: bool = False

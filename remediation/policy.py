@@ -79,6 +79,7 @@ class Policy(BaseModel):
     completion_timeout_seconds: float = _key("completion_timeout_seconds", gt=0)
     rollout_timeout_seconds: float = _key("rollout_timeout_seconds", gt=0)
     validate_timeout_seconds: float = _key("validate_timeout_seconds", gt=0)
+    clock_difference_seconds: float = _key("clock_difference_seconds", gt=0)
     lease_seconds: int = _key("lease_seconds", ge=1)
     probe_requests: int = _key("probe_requests", ge=1)
     unknown_error_rate_as: float = _key("unknown_error_rate_as", ge=0, le=1)

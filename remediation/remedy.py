@@ -30,9 +30,13 @@ class Remedy:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a cause cannot be repaired safely, or not by us."""
+    """Why a cause cannot be repaired safely, or not by us.
+
+    `bad_input`: the chart or its values lack what the repair needs, which a person has to mend.
+    """
 
     reason: str
+    bad_input: bool = False
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,8 @@ def raise_memory(finding: Finding, situation: Situation) -> Remedy | Refusal:
         return Refusal("; ".join(limit.reasons))
     path = value_path(snapshot.values, failing)
     if path is None:
-        return Refusal(f"no single value of the release sets the memory limit {format_memory(failing)}")
+        problem = f"no single value of the release sets the memory limit {format_memory(failing)}"
+        return Refusal(f"{problem} (looked for ...limits.memory)", bad_input=True)
     change = HelmUpgrade(((".".join(path), format_memory(limit.size_bytes)),))
     return rollout(situation, change, "; ".join(limit.reasons))
 
